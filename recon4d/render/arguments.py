@@ -25,6 +25,7 @@ _DIMENSIONS = {
     "world_from_canonical_wxyz": ("N", 4),
 }
 _SH_SIZES = (1, 4, 9, 16)
+_MATRICES = ("K", "cam_from_world")
 # How far camera matrices may be from what they have to be, before it shows in an image.
 _SKEW_TOLERANCE = 1e-6
 _RIGID_TOLERANCE = 1e-3
@@ -152,9 +153,7 @@ def _check_surfels(surfels: Surfels) -> None:
         )
     count: int | None = None
     for name, tensor in surfels.tensors().items():
-        if not isinstance(tensor, Tensor):
-            got = type(tensor).__name__
-            raise InputError(f"surfels.{name}", expected="a torch tensor", got=got, fix="use torch.as_tensor")
+        _check_tensor(f"surfels.{name}", tensor)
         dimensions = _DIMENSIONS[name]
         tail = tuple(tensor.shape)[-len(dimensions) :]
         fits = tensor.ndim in (len(dimensions), len(dimensions) + 1) and all(
@@ -181,6 +180,11 @@ def _check_surfels(surfels: Surfels) -> None:
         raise InputError("surfels.features", expected="at least one channel", got="C = 0", fix="blend a constant 1")
 
 
+def _check_tensor(name: str, value: object) -> None:
+    if not isinstance(value, Tensor):
+        raise InputError(name, expected="a torch tensor", got=type(value).__name__, fix="use torch.as_tensor")
+
+
 def _check_kinds(arrays: Mapping[str, Tensor], views: Sequence[Camera]) -> None:
     """One floating-point type and one device for all; plain contiguous memory for all but camera matrices."""
     model = arrays["surfels.centers"]
@@ -189,8 +193,7 @@ def _check_kinds(arrays: Mapping[str, Tensor], views: Sequence[Camera]) -> None:
         raise InputError("surfels.centers", expected="torch.float32 or torch.float64", got=got, fix="convert it")
     matrices = {f"cameras[{i}].{name}": getattr(view, name) for i, view in enumerate(views) for name in _MATRICES}
     for name, array in {**arrays, **matrices}.items():
-        if not isinstance(array, Tensor):
-            raise InputError(name, expected="a torch tensor", got=type(array).__name__, fix="use torch.as_tensor")
+        _check_tensor(name, array)
         if array.dtype != model.dtype or array.device != model.device:
             raise InputError(
                 name,
@@ -201,9 +204,6 @@ def _check_kinds(arrays: Mapping[str, Tensor], views: Sequence[Camera]) -> None:
         if array.layout != torch.strided or (name not in matrices and not array.is_contiguous()):
             got = f"strides {array.stride()}" if array.layout == torch.strided else str(array.layout)
             raise InputError(name, expected="contiguous memory", got=got, fix="call .contiguous() or .to_dense()")
-
-
-_MATRICES = ("K", "cam_from_world")
 
 
 def _common_size(sizes: Mapping[str, int]) -> int:

@@ -41,7 +41,7 @@ _PAIRS_AT_ONCE = 1 << 21
 class _Splats(NamedTuple):
     """Surfels as one camera sees them: those in front of it and not transparent, nearest centre first."""
 
-    index: Int[Tensor, " n"]  # which surfel this is
+    surfel: Int[Tensor, " n"]  # which one this is
     c: Float[Tensor, "n 2"]
     m_z: Float[Tensor, " n"]
     h: Float[Tensor, "n 2"]
@@ -73,9 +73,8 @@ def rasterize_batch(
     for i in range(len(K)):
         offsets = screen_offsets[i] if screen_offsets is not None and screen_offsets.ndim == 3 else screen_offsets
         splats = _project(state_of(surfels, i), K[i], cam_from_world[i], limits, offsets)
-        images = _draw(splats, width, height, limits, background)
-        views.append(RasterOutput(*images, radii=_radii(splats, len(surfels), width, height)))
-    return RasterOutput(**{name: torch.stack([v.tensors()[name] for v in views]) for name in views[0].tensors()})
+        views.append([*_draw(splats, width, height, limits, background), _radii(splats, len(surfels), width, height)])
+    return RasterOutput(*(torch.stack(batch) for batch in zip(*views, strict=True)))
 
 
 def _project(
@@ -109,7 +108,7 @@ def _project(
     a = (t_u[:, :2] / focal * m_z - _dot(t_u, m) * h) / s_u
     b = (t_v[:, :2] / focal * m_z - _dot(t_v, m) * h) / s_v
     return _Splats(
-        index=index,
+        surfel=index,
         c=c,
         m_z=m_z[:, 0],
         h=torch.where(edge_on, 0, h),
@@ -145,12 +144,12 @@ def _draw(
     splats: _Splats, width: int, height: int, limits: Limits, background: Float[Tensor, " c"] | None
 ) -> list[Tensor]:
     """The images of `RasterOutput`, in its order, each [H, W, channels]."""
-    kw = {"dtype": splats.c.dtype, "device": splats.c.device}
+    columns, lines = (torch.arange(n, device=splats.c.device).to(splats.c.dtype) + 0.5 for n in (width, height))
     rows = []
-    for y in torch.arange(height, **kw).split(_TILE):
+    for y in lines.split(_TILE):
         row = []
-        for x in torch.arange(width, **kw).split(_TILE):
-            grid_y, grid_x = torch.meshgrid(y + 0.5, x + 0.5, indexing="ij")
+        for x in columns.split(_TILE):
+            grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
             pixels = torch.stack([grid_x.flatten(), grid_y.flatten()], 1)
             images = _blend(splats.take(_touching(splats, pixels, limits)), pixels, limits, background)
             row.append([image.unflatten(0, grid_x.shape) for image in images])
@@ -188,7 +187,7 @@ def _along(v: Float[Tensor, "n 2"], d: tuple[Float[Tensor, "n p"], Float[Tensor,
 def _hits(
     splats: _Splats, pixels: Float[Tensor, "p 2"], limits: Limits
 ) -> tuple[Bool[Tensor, "n p"], Bool[Tensor, "n p"]]:
-    """For every pair: whether it is blended, and whether the plane (not the low pass) decides its alpha."""
+    """For every pair: whether the footprint covers it, and whether the plane (not the low pass) decides its alpha."""
     den, rho3_den2, rho2 = _meet(splats, pixels)
     in_front = (den > 0) & (den * limits.near < splats.m_z[:, None])
     rho3 = torch.where(in_front, rho3_den2 / den.square(), torch.inf)
@@ -259,5 +258,5 @@ def _radii(splats: _Splats, count: int, width: int, height: int) -> Float[Tensor
     last = torch.minimum((splats.c + high - 0.5).floor(), size - 1)
     radius = ((high - low).amax(1) / 2).clamp_max(float(max(width, height)))
     radii = h.new_zeros(count)
-    radii[splats.index] = torch.where((first <= last).all(1), radius, 0)
+    radii[splats.surfel] = torch.where((first <= last).all(1), radius, 0)
     return radii
