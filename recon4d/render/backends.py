@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import importlib
 import warnings
-from typing import Protocol, cast
+from typing import Protocol, cast, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -27,6 +27,7 @@ BACKENDS = ("reference", "cpu", "cuda")
 """Names of all backends, those of this installation or not."""
 
 
+@runtime_checkable
 class Backend(Protocol):
     """What a backend module offers."""
 
