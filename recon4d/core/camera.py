@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from recon4d.core import rigid
 from recon4d.core.errors import InputError
 
 
@@ -54,10 +55,10 @@ class Camera:
 
     @staticmethod
     def look_at(
-        eye: Sequence[float] | Float[Tensor, "3"],
-        target: Sequence[float] | Float[Tensor, "3"] = (0.0, 0.0, 0.0),
+        eye: Sequence[float | int] | Float[Tensor, " 3"],
+        target: Sequence[float | int] | Float[Tensor, " 3"] = (0.0, 0.0, 0.0),
         *,
-        up: Sequence[float] | Float[Tensor, "3"] = (0.0, 0.0, 1.0),
+        up: Sequence[float | int] | Float[Tensor, " 3"] = (0.0, 0.0, 1.0),
         fov_y_degrees: float = 45.0,
         width: int = 512,
         height: int = 512,
@@ -107,10 +108,10 @@ class Camera:
     @property
     def world_from_cam(self) -> Float[Tensor, "4 4"]:
         """[4, 4] inverse of `cam_from_world`."""
-        return torch.linalg.inv(self.cam_from_world)
+        return rigid.invert(self.cam_from_world)
 
     @property
-    def center_in_world(self) -> Float[Tensor, "3"]:
+    def center_in_world(self) -> Float[Tensor, " 3"]:
         """[3] position of the camera in the world."""
         return -self.cam_from_world[:3, :3].T @ self.cam_from_world[:3, 3]
 
@@ -124,14 +125,15 @@ class Camera:
         pixels = points_in_cam[..., :2] / depth[..., None]
         return pixels * torch.stack([self.K[0, 0], self.K[1, 1]]) + self.K[:2, 2], depth
 
-    def rays(self) -> tuple[Float[Tensor, "3"], Float[Tensor, "h w 3"]]:
+    def rays(self) -> tuple[Float[Tensor, " 3"], Float[Tensor, "h w 3"]]:
         """Camera centre [3] and ray directions [H, W, 3] through the pixel centres, in the world.
 
         Directions have camera-frame z = 1, so `centre + depth * direction` is the point at that depth.
         """
-        kw = {"dtype": self.K.dtype, "device": self.K.device}
-        x = (torch.arange(self.width, **kw) + 0.5 - self.K[0, 2]) / self.K[0, 0]
-        y = (torch.arange(self.height, **kw) + 0.5 - self.K[1, 2]) / self.K[1, 1]
+        columns = torch.arange(self.width, dtype=self.K.dtype, device=self.K.device)
+        rows = torch.arange(self.height, dtype=self.K.dtype, device=self.K.device)
+        x = (columns + 0.5 - self.K[0, 2]) / self.K[0, 0]
+        y = (rows + 0.5 - self.K[1, 2]) / self.K[1, 1]
         grid_y, grid_x = torch.meshgrid(y, x, indexing="ij")
         in_cam = torch.stack([grid_x, grid_y, torch.ones_like(grid_x)], -1)
         return self.center_in_world, in_cam @ self.cam_from_world[:3, :3]

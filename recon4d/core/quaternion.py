@@ -121,11 +121,11 @@ def log(q: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 3"]:
 def slerp(
     a: Float[Tensor, "*#batch 4"], b: Float[Tensor, "*#batch 4"], s: Float[Tensor, "*#batch"] | float
 ) -> Float[Tensor, "*#batch 4"]:
-    """Rotations on the shortest arc from a (s = 0) to b (s = 1), at constant angular speed; s outside [0, 1] extrapolates.
+    """Rotations on the shortest arc from a (s = 0) to b (s = 1), at constant angular speed.
 
-    The result has the sign of `a`, so it ends at -b where that quaternion is nearer.  Where a and b are half a turn
-    apart, both arcs are shortest and b is taken with the sign it came with.  (Shoemake, "Animating rotation with
-    quaternion curves", 1985.)
+    After Shoemake ("Animating rotation with quaternion curves", 1985).  The result starts at `a` with its sign, so it
+    ends at -b where that is nearer.  Where a and b are half a turn apart, both arcs are shortest and b is taken with
+    the sign it came with.  s outside [0, 1] extrapolates.
     """
     a, b = normalize(a), normalize(b)
     b = torch.where((a * b).sum(-1, keepdim=True) < 0, -b, b)
