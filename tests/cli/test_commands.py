@@ -1,0 +1,80 @@
+"""What the commands print."""
+
+from __future__ import annotations
+
+import torch
+
+import recon4d
+from recon4d import Camera, Surfels
+from recon4d.cli import main
+from recon4d.field import Field, IdentityWarp
+from recon4d.render import available_backends
+from recon4d.scene import Layer, Scene, save
+
+
+def make_scene(*, frames: int = 3) -> Scene:
+    surfels = Surfels(
+        centers=torch.tensor([[-1.0, 0.0, 2.0], [0.5, 3.0, 1.0]]),
+        rotations_wxyz=torch.tensor([[1.0, 0.0, 0.0, 0.0]]).repeat(2, 1),
+        scales=torch.full((2, 2), 0.1),
+        opacities=torch.full((2,), 0.5),
+        sh=torch.zeros(2, 4, 3),
+    )
+    field = Field(surfels, torch.arange(2), IdentityWarp())
+    return Scene(
+        frame_times=torch.arange(frames, dtype=torch.float64) / 24,
+        cameras=[Camera.look_at([0.0, -5.0, 0.0], width=64, height=48)] * frames,
+        layers=[Layer("two [dots]", "object", field)],
+        metres_per_unit=0.5,
+        provenance={"seed": 7},
+    )
+
+
+def test_backends_names_each_with_its_state(capsys):
+    assert main(["backends"]) == 0
+    out = capsys.readouterr().out
+    lines = {line.split()[0]: line for line in out.splitlines() if line}
+    for name, (usable, detail) in available_backends().items():
+        assert lines[name].split()[1] == ("yes" if usable else "no")
+        assert lines[name].rstrip().endswith(detail)
+    assert lines["recon4d"] == (
+        f"recon4d {recon4d.__version__}, torch {torch.__version__}, {torch.get_num_threads()} threads"
+    )
+
+
+def test_info_describes_the_scene(tmp_path, capsys):
+    path = tmp_path / "dots.r4d"
+    save(make_scene(), path)
+    assert main(["info", str(path)]) == 0
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert lines[:5] == [
+        str(path),
+        "3 frames from 0 s to 0.0833333 s, 24 per second on average",
+        "cameras: 3, 64 x 48 pixels",
+        "scale: one unit is 0.5 m",
+        'provenance: {"seed": 7}',
+    ]
+    assert lines[6].split() == ["layer", "kind", "surfels", "colours", "warp", "from", "to"]
+    assert [cell.strip() for cell in lines[7].split("  ") if cell] == [
+        "two [dots]",
+        "object",
+        "2",
+        "SH, 4 coefficients",
+        "identity",
+        "-1 0 1",
+        "0.5 3 2",
+    ]
+
+
+def test_info_of_a_still_scene(tmp_path, capsys):
+    save(make_scene(frames=1), tmp_path / "still.r4d")
+    assert main(["info", str(tmp_path / "still.r4d")]) == 0
+    assert "1 frame at 0 s\n" in capsys.readouterr().out
+
+
+def test_info_of_what_is_no_scene_is_one_line(tmp_path, capsys):
+    assert main(["info", str(tmp_path / "missing.r4d")]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert "missing.r4d" in printed.err
