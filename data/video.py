@@ -28,6 +28,7 @@ __all__ = [
     "VIDEO_SUFFIXES",
     "Video",
     "VideoFrame",
+    "VideoFrames",
     "VideoInfo",
     "VideoReader",
     "iterate_video",
@@ -165,6 +166,40 @@ class VideoReader:
             if shape is None:
                 raise not_a_video(self.path, decoding.first_error or "no frame that can be decoded")
             self._info = _summary(decoding, shape, times)
+
+
+class VideoFrames:
+    """Frames of one video by index, decoded forwards: cheap in order, a new start when going back.
+
+    Holds one frame.  Close it, or drop the last reference, to close the file.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self._frames: Iterator[VideoFrame] | None = None
+        self._current: VideoFrame | None = None
+
+    def frame(self, index: int) -> VideoFrame:
+        """The frame at `index`, counted over the frames that decode.
+
+        Raises:
+            InputError: the video cannot be read or has fewer frames.
+        """
+        if self._frames is None or self._current is None or index < self._current.index:
+            self.close()
+            self._frames = iter(VideoReader(self.path))
+        while self._current is None or self._current.index < index:
+            self._current = next(self._frames, None)
+            if self._current is None:
+                self._frames = None
+                raise InputError(
+                    str(self.path), expected=f"a frame {index}", got="fewer frames", fix="has the file changed?"
+                )
+        return self._current
+
+    def close(self) -> None:
+        """Forget the position and close the file."""
+        self._frames = self._current = None
 
 
 def _summary(decoding: Decoding, shape: tuple[int, int], times: list[float]) -> VideoInfo:
