@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from recon4d._native.load import why_not_loadable
 
-reason: str = why_not_loadable("recon4d._native._ext", needs="a C++ compiler")
+reason: str = why_not_loadable("recon4d._native._ext", needs="a C++ compiler and Python's headers")
 available: bool = not reason
 
 cuda_reason: str = why_not_loadable("recon4d._native._ext_cuda", needs="nvcc")

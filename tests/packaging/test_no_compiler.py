@@ -70,6 +70,6 @@ def test_the_reference_backend_draws_and_says_so(built, tmp_path):
     assert completed.returncode == 0, completed.stderr
     file, reason, alpha = completed.stdout.strip().split("|")
     assert Path(file).is_relative_to(built[0])
-    assert reason == "_ext was not built: install recon4d again on a machine with a C++ compiler"
+    assert reason == "_ext was not built: install recon4d again on a machine with a C++ compiler and Python's headers"
     assert alpha == "1.0"
     assert "reference backend" in completed.stderr
