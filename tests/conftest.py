@@ -15,7 +15,8 @@ from jaxtyping import install_import_hook
 
 if "recon4d" in sys.modules:
     raise RuntimeError("recon4d was imported before tests/conftest.py, so its shape annotations would go unchecked")
-install_import_hook("recon4d", "beartype.beartype")
+# The tower: an int is welcome where a float is asked for, as to every type checker.
+install_import_hook("recon4d", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

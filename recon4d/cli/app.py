@@ -39,7 +39,26 @@ def info(scene: Annotated[Path, tyro.conf.Positional]) -> None:
     show_scene(scene)
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"backends": backends, "info": info}
+def demo(
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out/demo"),
+    creature: str = "quadruped",
+    size: int = 512,
+    seconds: float = 4.0,
+) -> None:
+    """Render a generated moving creature, seen from a camera that circles it.
+
+    Args:
+        output: folder for the video, a picture and the scene; made where it does not exist.
+        creature: which built-in creature.
+        size: width and height of the picture in pixels.
+        seconds: length of the video.
+    """
+    from recon4d.cli.demo import make_demo
+
+    make_demo(output, creature=creature, size=size, seconds=seconds)
+
+
+COMMANDS: dict[str, Callable[..., None]] = {"backends": backends, "demo": demo, "info": info}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 
 import recon4d
 from recon4d import Camera, Surfels
-from recon4d.cli import main
+from recon4d.cli import demo, main
+from recon4d.data import read_image, read_video
 from recon4d.field import Field, IdentityWarp
 from recon4d.render import available_backends
-from recon4d.scene import Layer, Scene, save
+from recon4d.scene import Layer, Scene, load, save
 
 
 def make_scene(*, frames: int = 3) -> Scene:
@@ -78,3 +80,45 @@ def test_info_of_what_is_no_scene_is_one_line(tmp_path, capsys):
     assert printed.out == ""
     assert printed.err.count("\n") == 1
     assert "missing.r4d" in printed.err
+
+
+def test_demo_makes_a_video_a_picture_and_a_scene(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(demo, "SURFELS", 60)
+    monkeypatch.setattr(demo, "REFERENCE_SURFELS", 60)
+    folder = tmp_path / "new" / "folder"
+    assert main(["demo", "-o", str(folder), "--creature", "fish", "--size", "32", "--seconds", "0.125"]) == 0
+    out = capsys.readouterr().out
+    assert sorted(path.name for path in folder.iterdir()) == ["fish.mp4", "fish.png", "fish.r4d"]
+    assert "Rendered 3 frames of 60 surfels" in out
+    for path in folder.iterdir():
+        assert str(path) in out
+
+    video = read_video(folder / "fish.mp4")
+    assert video.frames.shape == (3, 32, 64, 3)
+    first = read_image(folder / "fish.png")
+    assert first.shape == (32, 64, 3)
+    left, right = first[:, :32].astype(int), first[:, 32:].astype(int)
+    # The fish is on both halves, inside a frame of plain background, and normals look unlike colours.
+    plain = round(255 * demo.BACKGROUND)
+    for half in (left, right):
+        drawn = abs(half - plain).max(axis=-1) > 20
+        assert 0.01 < drawn.mean() < 0.8
+        assert not (drawn[0].any() or drawn[-1].any() or drawn[:, 0].any() or drawn[:, -1].any())
+    assert abs(left - right).max() > 40
+
+    scene = load(folder / "fish.r4d")
+    assert scene.frame_times.tolist() == [0.0, 1 / 24, 2 / 24]
+    assert [layer.name for layer in scene.layers] == ["fish"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [(["--creature", "unicorn"], "creature"), (["--size", "2"], "--size"), (["--seconds", "nan"], "--seconds")],
+)
+def test_demo_with_a_wrong_option_is_one_line_and_makes_nothing(tmp_path, capsys, arguments, named):
+    folder = tmp_path / "demo"
+    assert main(["demo", "-o", str(folder), *arguments]) == 2
+    printed = capsys.readouterr()
+    assert printed.err.startswith(f"recon4d: {named}: expected")
+    assert printed.err.count("\n") == 1
+    assert not folder.exists()
