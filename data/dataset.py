@@ -7,7 +7,7 @@ the right reader.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 
@@ -61,7 +61,7 @@ class Dataset:
     center: tuple[float, float, float] = (0.0, 0.0, 0.0)
     meshes: Path | None = None
     points: Points | None = None
-    meta: Mapping[str, object] = MappingProxyType({})
+    meta: Mapping[str, object] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
 
     def split(self, name: str) -> tuple[View, ...]:
