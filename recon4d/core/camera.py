@@ -35,14 +35,7 @@ class Camera:
     height: int
 
     def __post_init__(self) -> None:
-        for name, value in (("width", self.width), ("height", self.height)):
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise InputError(
-                    f"Camera.{name}",
-                    expected="a whole number of pixels >= 1",
-                    got=repr(value),
-                    fix="pass the size of the image",
-                )
+        _check_size(self.width, self.height)
         for name, tensor, shape in (("K", self.K, (3, 3)), ("cam_from_world", self.cam_from_world, (4, 4))):
             if not isinstance(tensor, Tensor) or tuple(tensor.shape) != shape or not tensor.is_floating_point():
                 got = f"{tensor.dtype} {list(tensor.shape)}" if isinstance(tensor, Tensor) else type(tensor).__name__
@@ -52,6 +45,13 @@ class Camera:
                     got=got,
                     fix="build it with torch.tensor(...), one camera at a time",
                 )
+        if (self.K.dtype, self.K.device) != (self.cam_from_world.dtype, self.cam_from_world.device):
+            raise InputError(
+                "Camera.cam_from_world",
+                expected=f"the type and device of K, {self.K.dtype} on {self.K.device}",
+                got=f"{self.cam_from_world.dtype} on {self.cam_from_world.device}",
+                fix="convert both with .to(...) first",
+            )
 
     @staticmethod
     def look_at(
@@ -69,14 +69,15 @@ class Camera:
         Args:
             eye: [3] camera centre in world units.
             target: [3] the point seen in the middle of the image.
-            up: [3] the world direction that is up in the image; must not be parallel to the view direction.
+            up: [3] the world direction that is up in the image, of any length; must not be parallel to the view.
             fov_y_degrees: full vertical field of view in degrees, in (0, 180).
             width, height: image size in pixels.
             dtype: type of the result.
 
         Raises:
-            InputError: when eye equals target, up is parallel to the view, or the field of view is out of range.
+            InputError: when eye equals target, up is parallel to the view, or a size or angle is out of range.
         """
+        _check_size(width, height)
         if not 0.0 < fov_y_degrees < 180.0:
             raise InputError(
                 "fov_y_degrees",
@@ -84,14 +85,24 @@ class Camera:
                 got=repr(fov_y_degrees),
                 fix="45 is a common choice",
             )
-        eye_in_world = torch.as_tensor(eye, dtype=torch.float64)
-        forward = torch.as_tensor(target, dtype=torch.float64) - eye_in_world
-        right = torch.linalg.cross(forward, torch.as_tensor(up, dtype=torch.float64))
-        if not bool(forward.norm() > 0) or not bool(right.norm() > 1e-9 * forward.norm()):
+        eye_in_world, target_in_world, up_in_world = (
+            torch.as_tensor(point, dtype=torch.float64, device="cpu") for point in (eye, target, up)
+        )
+        if not all(point.shape == (3,) for point in (eye_in_world, target_in_world, up_in_world)):
+            raise InputError(
+                "look_at",
+                expected="eye, target and up of three numbers each",
+                got=" and ".join(str(list(point.shape)) for point in (eye_in_world, target_in_world, up_in_world)),
+                fix="give x, y and z in the world",
+            )
+        forward = target_in_world - eye_in_world
+        right = torch.linalg.cross(forward, up_in_world)
+        # Negated, so that NaN is refused too.
+        if not bool(right.norm() > 1e-9 * forward.norm() * up_in_world.norm()):
             raise InputError(
                 "look_at",
                 expected="eye apart from target and up not parallel to the view",
-                got=f"eye={list(eye)}, target={list(target)}, up={list(up)}",
+                got=f"eye={eye_in_world.tolist()}, target={target_in_world.tolist()}, up={up_in_world.tolist()}",
                 fix="move the eye or choose another up",
             )
         forward = forward / forward.norm()
@@ -139,7 +150,12 @@ class Camera:
         return self.center_in_world, in_cam @ self.cam_from_world[:3, :3]
 
     def resized(self, width: int, height: int) -> Camera:
-        """The same camera for an image resampled to `width` x `height` pixels."""
+        """The same camera for an image resampled to `width` x `height` pixels.
+
+        Raises:
+            InputError: when a size is no whole number >= 1.
+        """
+        _check_size(width, height)
         sx, sy = width / self.width, height / self.height
         scale = torch.tensor([[sx], [sy], [1.0]], dtype=self.K.dtype, device=self.K.device)
         return Camera(self.K * scale, self.cam_from_world, width, height)
@@ -152,3 +168,14 @@ class Camera:
             self.width,
             self.height,
         )
+
+
+def _check_size(width: int, height: int) -> None:
+    for name, value in (("width", width), ("height", height)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise InputError(
+                f"Camera.{name}",
+                expected="a whole number of pixels >= 1",
+                got=repr(value),
+                fix="pass the size of the image",
+            )

@@ -55,7 +55,8 @@ def conjugate(q: Float[Tensor, "*batch 4"]) -> Float[Tensor, "*batch 4"]:
 def rotate(q: Float[Tensor, "*#batch 4"], v: Float[Tensor, "*#batch 3"]) -> Float[Tensor, "*#batch 3"]:
     """Vectors [..., 3] turned by q."""
     q = normalize(q)
-    axis = q[..., 1:]
+    # linalg.cross wants equal numbers of dimensions.
+    axis, v = torch.broadcast_tensors(q[..., 1:], v)
     twice_cross = 2 * torch.linalg.cross(axis, v)
     return v + q[..., :1] * twice_cross + torch.linalg.cross(axis, twice_cross)
 
