@@ -1,0 +1,231 @@
+// Backward pass over one tile.
+//
+// Work plan: surfel by surfel, front to back, over just the blocks that the forward pass marked.  Per pixel one scalar of
+// state is replayed, S = sum over the surfels so far of w q, where q is what the loss would gain per unit of weight; then
+//     dL/dalpha_i = T_i q_i - (S_total - S_i) / (1 - alpha_i).
+// The gradient of a surfel is summed over the tile's pixels in registers, as moments that do not depend on its own
+// parameters (sum g, sum g dx, sum g dx^2, ...), folded across lanes once per tile and stored in a slot of its own: no two
+// threads ever add to the same number, and the sum over a surfel's tiles (gradients.h) has one fixed order.
+#pragma once
+#include "blocks.h"
+
+namespace recon4d {
+inline namespace R4D_ISA {
+
+// Per pixel: what the loop reads and the two numbers that it carries along.
+struct PixelState {
+  Lanes transmittance, gathered;                        // T and S
+  Lanes red, green, blue, nx, ny, nz, depth, median;    // gradients of the sums over w
+  Lanes constant;                                       // alpha's, and the distortion's part that is the same for all surfels
+  Lanes d1, d2;                                         // the distortion's: q contains s (d1 s - d2)
+  Lanes shift, total;                                   // where s is measured from; S_total
+};
+
+struct BackwardScratch {
+  PixelState pixel[kBlocks];
+};
+
+// Turns the gradients of the outputs into gradients of the plain sums over w.
+template <int kChannels>
+inline void prepare_block(const Frame<Scalar>& f, const Backward<Scalar>& g, PixelState& p, Lanes* color, int tile,
+                          int block, const BlockPlace& b) {
+  const int width = f.width, height = f.height, channels = kChannels ? kChannels : f.surfels.channels;
+  const int64_t plane = static_cast<int64_t>(width) * height;
+  const Planes<Scalar>& up = g.upstream;
+  auto from = [&](const Scalar* planes, int c) {
+    return load_block(planes ? planes + c * plane : nullptr, b, width, height);
+  };
+  const Lanes inside = inside_block(b, width, height);
+  const Lanes alpha = from(f.out.alpha, 0);
+  const Mask seen = Lanes(0) < alpha;
+  Lanes v_alpha = from(up.alpha, 0);
+  Lanes total(0);
+  Lanes c3[3] = {Lanes(0), Lanes(0), Lanes(0)};
+  for (int c = 0; c < channels; ++c) {
+    const Lanes v = from(up.color, c);
+    Lanes sum = from(f.out.color, c);
+    if (f.background) {
+      const Lanes bg(f.background[c]);
+      sum = sum - (Lanes(1) - alpha) * bg;
+      v_alpha = v_alpha - v * bg;
+    }
+    total = fma(v, sum, total);
+    if (kChannels == 3) c3[c] = v;
+    else color[c] = v;
+  }
+  p.red = c3[0];
+  p.green = c3[1];
+  p.blue = c3[2];
+  p.nx = from(up.normal, 0);
+  p.ny = from(up.normal, 1);
+  p.nz = from(up.normal, 2);
+  total = fma(p.nx, from(f.out.normal, 0), fma(p.ny, from(f.out.normal, 1), fma(p.nz, from(f.out.normal, 2), total)));
+  // depth = sum(w z) / alpha
+  const Lanes depth = from(f.out.depth, 0), v_depth = from(up.depth, 0);
+  p.depth = keep(seen, v_depth / select(seen, alpha, Lanes(1)));
+  v_alpha = v_alpha - p.depth * depth;
+  total = fma(p.depth * depth, alpha, total);
+  p.median = from(up.median, 0);
+  // distortion = W M2 - M1^2
+  const Scalar* sums = block_sums(f, tile, block);
+  const Lanes m1 = load(sums), m2 = load(sums + kLanes);
+  const Lanes v_dist = from(up.distortion, 0);
+  p.shift = load(sums + 2 * kLanes);
+  p.d1 = v_dist * alpha;
+  p.d2 = Lanes(2) * v_dist * m1;
+  p.constant = fma(v_dist, m2, v_alpha);
+  total = fma(v_alpha, alpha, total);
+  p.total = fma(Lanes(2) * v_dist, alpha * m2 - m1 * m1, total);
+  p.transmittance = inside;
+  p.gathered = Lanes(0);
+}
+
+// Sums over the pixels of a tile; the order is that of the slots.
+struct SurfelSums {
+  Lanes g_dx, g_dy, g_xx, g_xy, g_yy;  // moments of dL/drho3 / den^2
+  Lanes den, den_dx, den_dy;           // dL/dden
+  Lanes low_dx, low_dy;                // moments of dL/drho2
+  Lanes rho, mz, nx, ny, nz, red, green, blue;
+};
+
+template <int kChannels, bool kSpecial>
+R4D_HD void visit_backward(const Frame<Scalar>& f, const Record<Scalar>& s, PixelState& p, const Lanes* v_color, Lanes x,
+                           Lanes y, SurfelSums& a, Lanes* sum_color) {
+  const Visit h = visit<kSpecial>(s, x, y, f.limits.near_plane);
+  const Lanes rho = minimum(h.rho3, h.rho2);
+  const Lanes t = p.transmittance;
+  const Mask hit = (rho <= Lanes(s.cut)) & (Lanes(f.limits.min_transmittance) < t);
+  const Lanes raw = exponential2(Lanes(s.log2_opacity) - rho);
+  const Lanes alpha = keep(hit, minimum(raw, Lanes(f.limits.alpha_max)));
+  const Lanes weight = alpha * t;
+  const Lanes left = t - weight;
+  const Lanes z = Lanes(s.mz) * h.depth_den_inverse;
+  const Lanes inverse_z = h.depth_den * Lanes(s.mz_inverse);
+  const Lanes shifted = inverse_z - p.shift;
+
+  // q: what the loss gains per unit of this surfel's weight.
+  Lanes q = p.constant;
+  if (kChannels == 3) {
+    q = fma(p.red, Lanes(s.red), q);
+    q = fma(p.green, Lanes(s.green), q);
+    q = fma(p.blue, Lanes(s.blue), q);
+  } else {
+    const Scalar* features = f.surfels.features + static_cast<int64_t>(s.id) * f.surfels.channels;
+    for (int c = 0; c < f.surfels.channels; ++c) q = fma(v_color[c], Lanes(features[c]), q);
+  }
+  q = fma(p.nx, Lanes(s.nx), q);
+  q = fma(p.ny, Lanes(s.ny), q);
+  q = fma(p.nz, Lanes(s.nz), q);
+  q = fma(p.depth, z, q);
+  const Lanes slope = p.d1 * shifted;
+  q = fma(shifted, slope - p.d2, q);
+
+  p.gathered = fma(weight, q, p.gathered);
+  const Lanes v_alpha = fma(t, q, (p.gathered - p.total) * reciprocal(Lanes(1) - alpha));
+  const Mask free = hit & (raw < Lanes(f.limits.alpha_max));  // nothing flows through a clamped alpha
+  const Lanes g = keep(free, Lanes(-kLn2) * alpha * v_alpha);  // dL/drho
+  const Mask on_disc = h.rho3 <= h.rho2;
+  const Lanes g3 = keep(on_disc, g), low = g - g3;
+  const Lanes gr = g3 * h.den_inverse, gn = gr * h.den_inverse;
+  const Mask at_median =
+      hit & (Lanes(kMedianTransmittance) < t) & (left <= Lanes(kMedianTransmittance));
+  const Lanes v_z = fma(weight, p.depth, keep(at_median, p.median));
+  const Lanes v_s = weight * (slope + slope - p.d2);
+  const Lanes zr = v_z * h.depth_den_inverse;
+  // Through the depth's denominator; where it is bounded nothing flows.
+  Lanes through_depth = nfma(zr, z, v_s * Lanes(s.mz_inverse));
+  if (kSpecial) {
+    const Mask unbounded = (Lanes(1 / kLowPassDepthRatio) <= h.den) & (h.den <= Lanes(kLowPassDepthRatio));
+    through_depth = keep(on_disc | unbounded, through_depth);
+  }
+  const Lanes v_den = nfma(gr + gr, h.rho3, through_depth);
+
+  const Lanes gx = gn * h.dx, gy = gn * h.dy;
+  a.g_dx = a.g_dx + gx;
+  a.g_dy = a.g_dy + gy;
+  a.g_xx = fma(gx, h.dx, a.g_xx);
+  a.g_xy = fma(gx, h.dy, a.g_xy);
+  a.g_yy = fma(gy, h.dy, a.g_yy);
+  a.den = a.den + v_den;
+  a.den_dx = fma(v_den, h.dx, a.den_dx);
+  a.den_dy = fma(v_den, h.dy, a.den_dy);
+  a.low_dx = fma(low, h.dx, a.low_dx);
+  a.low_dy = fma(low, h.dy, a.low_dy);
+  a.rho = a.rho + g;
+  a.mz = a.mz + nfma(v_s * inverse_z, Lanes(s.mz_inverse), zr);
+  a.nx = fma(weight, p.nx, a.nx);
+  a.ny = fma(weight, p.ny, a.ny);
+  a.nz = fma(weight, p.nz, a.nz);
+  if (kChannels == 3) {
+    a.red = fma(weight, p.red, a.red);
+    a.green = fma(weight, p.green, a.green);
+    a.blue = fma(weight, p.blue, a.blue);
+  } else {
+    for (int c = 0; c < f.surfels.channels; ++c) sum_color[c] = fma(weight, v_color[c], sum_color[c]);
+  }
+  p.transmittance = left;
+}
+
+template <int kChannels, bool kSpecial>
+inline void surfel_backward(const Frame<Scalar>& f, BackwardScratch& w, const Lanes* v_color, Lanes* sum_color,
+                            const PixelGrid& grid, const Record<Scalar>& s, uint32_t hits, Scalar* slot) {
+  const int channels = f.surfels.channels;
+  SurfelSums a;
+  Lanes* const sums = &a.g_dx;
+  for (int i = 0; i < kGeometrySlots + 3; ++i) sums[i] = Lanes(0);
+  if (kChannels != 3)
+    for (int c = 0; c < channels; ++c) sum_color[c] = Lanes(0);
+  for (; hits; hits &= hits - 1) {
+    const int b = __builtin_ctz(hits);
+    const Lanes x = grid.x + Lanes((b % kBlocksX) * kBlockWidth), y = grid.y + Lanes((b / kBlocksX) * kBlockHeight);
+    visit_backward<kChannels, kSpecial>(f, s, w.pixel[b], v_color + b * channels, x, y, a, sum_color);
+  }
+  if (kChannels == 3) {
+    sum16(sums, slot);
+    slot[16] = sum(a.green);
+    slot[17] = sum(a.blue);
+  } else {
+    if (channels > 0) a.red = sum_color[0];
+    alignas(64) Scalar first[16];
+    sum16(sums, first);
+    for (int i = 0; i < kGeometrySlots + (channels > 0); ++i) slot[i] = first[i];
+    for (int c = 1; c < channels; ++c) slot[kGeometrySlots + c] = sum(sum_color[c]);
+  }
+}
+
+template <int kChannels>
+inline void backward_tile(const Frame<Scalar>& f, const Backward<Scalar>& g, void* scratch, int tile) {
+  BackwardScratch& w = *static_cast<BackwardScratch*>(scratch);
+  const int channels = f.surfels.channels;
+  Lanes* v_color = reinterpret_cast<Lanes*>(&w + 1);   // [kBlocks, channels], used unless there are three channels
+  Lanes* sum_color = v_color + kBlocks * channels;     // [channels]
+  const int64_t begin = f.tile_begin[tile], end = f.tile_begin[tile + 1];
+  if (begin == end) return;
+  const int tile_x = tile % f.tiles_x, tile_y = tile / f.tiles_x;
+  for (int b = 0; b < kBlocks; ++b) {
+    const BlockPlace place = block_place(tile_x, tile_y, b, f.width, f.height);
+    if (place.x < f.width && place.y < f.height)
+      prepare_block<kChannels>(f, g, w.pixel[b], v_color + b * channels, tile, b, place);
+  }
+  const PixelGrid grid;
+  for (int64_t i = begin; i < end; ++i) {
+    if (i + 4 < end) {
+      const char* next = reinterpret_cast<const char*>(&f.records[f.instances[i + 4]]);
+      __builtin_prefetch(next);
+      __builtin_prefetch(next + 64);
+    }
+    Scalar* slot = g.slots + i * g.slot_size;
+    const uint32_t hits = f.hits[i];
+    if (!hits) continue;  // the gradient pass looks at the same bits and skips the slot
+    Record<Scalar> s = f.records[f.instances[i]];
+    s.cx -= Scalar(tile_x * kTileSize);
+    s.cy -= Scalar(tile_y * kTileSize);
+    if (__builtin_expect(s.special, 0))
+      surfel_backward<kChannels, true>(f, w, v_color, sum_color, grid, s, hits, slot);
+    else
+      surfel_backward<kChannels, false>(f, w, v_color, sum_color, grid, s, hits, slot);
+  }
+}
+
+}  // namespace R4D_ISA
+}  // namespace recon4d

@@ -1,0 +1,192 @@
+// Forward pass over one tile.
+//
+// Work plan: the tile's surfels are taken in chunks that fit the L2 cache; each chunk is dealt out to the blocks that its
+// footprints touch; each block then runs through its own list with all state in registers.  Within a block the list is
+// worked off in short runs of two phases: first the Gaussian of every candidate, keeping only those that hit at least one
+// pixel (a third of the candidates do not), then the blending of what is left.  Neither phase has a branch per pixel.
+//
+// It leaves one bit per (surfel, block) that was blended, so the backward pass visits exactly those.
+#pragma once
+#include "blocks.h"
+
+namespace recon4d {
+inline namespace R4D_ISA {
+
+constexpr int kChunk = 512;
+constexpr int kRun = 32;
+
+struct BlockState {
+  Lanes transmittance, red, green, blue, nx, ny, nz, depth, m1, m2, median, shift;
+};
+
+struct ForwardScratch {
+  BlockState state[kBlocks];
+  Lanes rho[kRun], den[kRun], den_inverse[kRun];
+  Record<Scalar> records[kChunk];
+  uint32_t hits[kChunk];
+  uint16_t list[kBlocks][kChunk];
+  int list_size[kBlocks];
+  uint16_t run[kRun + 1];
+};
+
+// Index range of the blocks whose pixel centres [0.5 + size * i, size * (i + 1) - 0.5] meet [low, high].
+R4D_HD void block_range(Scalar low, Scalar high, int size, int blocks, int& first, int& last) {
+  const Scalar inverse = Scalar(1) / Scalar(size);
+  // Adding 1 before the truncation makes it a floor for every value above -1; the clamps take care of the rest.
+  const Scalar a = (low + Scalar(0.5)) * inverse, b = (high - Scalar(0.5)) * inverse;
+  first = a > 0 ? static_cast<int>(a) : 0;
+  last = b < Scalar(blocks - 1) ? (b < 0 ? -1 : static_cast<int>(b)) : blocks - 1;
+}
+
+// Copies the chunk's records relative to the tile's corner and deals them out to the live blocks.
+inline void deal_chunk(const Frame<Scalar>& f, ForwardScratch& w, const uint32_t* instances, int count, uint32_t live,
+                       Scalar corner_x, Scalar corner_y) {
+  for (int b = 0; b < kBlocks; ++b) w.list_size[b] = 0;
+  for (int j = 0; j < count; ++j) {
+    if (j + 8 < count) {
+      const char* next = reinterpret_cast<const char*>(&f.records[instances[j + 8]]);
+      __builtin_prefetch(next);
+      __builtin_prefetch(next + 64);
+    }
+    Record<Scalar>& s = w.records[j];
+    s = f.records[instances[j]];
+    s.cx -= corner_x;
+    s.cy -= corner_y;
+    w.hits[j] = 0;
+    int bx0, bx1, by0, by1;
+    block_range(s.x0 - corner_x, s.x1 - corner_x, kBlockWidth, kBlocksX, bx0, bx1);
+    block_range(s.y0 - corner_y, s.y1 - corner_y, kBlockHeight, kBlocksY, by0, by1);
+    for (int y = by0; y <= by1; ++y)
+      for (int x = bx0; x <= bx1; ++x) {
+        const int b = y * kBlocksX + x;
+        w.list[b][w.list_size[b]] = static_cast<uint16_t>(j);
+        w.list_size[b] += (live >> b) & 1;
+      }
+  }
+}
+
+// Blends the chunk's surfels into one block.  Returns false when no pixel of the block can take any more.
+template <int kChannels>
+inline bool blend_block(const Frame<Scalar>& f, ForwardScratch& w, Lanes* color, int block, Lanes x, Lanes y) {
+  const Lanes min_transmittance(f.limits.min_transmittance), alpha_max(f.limits.alpha_max);
+  const Scalar near_plane = f.limits.near_plane;
+  const uint16_t* list = w.list[block];
+  const int size = w.list_size[block];
+  BlockState st = w.state[block];
+  bool alive = true;
+  for (int start = 0; start < size && alive; start += kRun) {
+    const int end = size - start < kRun ? size : start + kRun;
+    int found = 0;
+    for (int k = start; k < end; ++k) {
+      const Record<Scalar>& s = w.records[list[k]];
+      Visit h = visit<false>(s, x, y, near_plane);
+      if (__builtin_expect(s.special, 0)) h = visit<true>(s, x, y, near_plane);
+      const Lanes rho = minimum(h.rho3, h.rho2);
+      w.rho[found] = rho;
+      w.den[found] = h.depth_den;
+      w.den_inverse[found] = h.depth_den_inverse;
+      w.run[found] = list[k];
+      found += any(rho <= Lanes(s.cut));
+    }
+    for (int k = 0; k < found; ++k) {
+      const int j = w.run[k];
+      const Record<Scalar>& s = w.records[j];
+      const Lanes rho = w.rho[k], t = st.transmittance;
+      const Mask hit = (rho <= Lanes(s.cut)) & (min_transmittance < t);
+      const Lanes alpha = minimum(exponential2(Lanes(s.log2_opacity) - rho), alpha_max);
+      const Lanes weight = keep(hit, alpha * t);
+      const Lanes left = t - weight;
+      const Lanes z = Lanes(s.mz) * w.den_inverse[k];
+      const Lanes inverse_z = w.den[k] * Lanes(s.mz_inverse);
+      w.hits[j] |= static_cast<uint32_t>(any(hit)) << block;
+      // s is measured from the first hit's, or the difference of two close layers would drown in rounding.
+      st.shift = select(hit & (Lanes(1) <= t), inverse_z, st.shift);
+      st.median = select((Lanes(kMedianTransmittance) < t) & (left <= Lanes(kMedianTransmittance)), z, st.median);
+      st.transmittance = left;
+      if (kChannels == 3) {
+        st.red = fma(weight, Lanes(s.red), st.red);
+        st.green = fma(weight, Lanes(s.green), st.green);
+        st.blue = fma(weight, Lanes(s.blue), st.blue);
+      } else {
+        const Scalar* features = f.surfels.features + static_cast<int64_t>(s.id) * f.surfels.channels;
+        for (int c = 0; c < f.surfels.channels; ++c) color[c] = fma(weight, Lanes(features[c]), color[c]);
+      }
+      st.nx = fma(weight, Lanes(s.nx), st.nx);
+      st.ny = fma(weight, Lanes(s.ny), st.ny);
+      st.nz = fma(weight, Lanes(s.nz), st.nz);
+      st.depth = fma(weight, z, st.depth);
+      const Lanes ws = weight * (inverse_z - st.shift);
+      st.m1 = st.m1 + ws;
+      st.m2 = fma(ws, inverse_z - st.shift, st.m2);
+    }
+    alive = any(min_transmittance < st.transmittance);
+  }
+  w.state[block] = st;
+  return alive;
+}
+
+template <int kChannels>
+inline void write_block(const Frame<Scalar>& f, const BlockState& st, const Lanes* color, int tile, int block,
+                        const BlockPlace& place) {
+  const int width = f.width, height = f.height;
+  const int64_t plane = static_cast<int64_t>(width) * height;
+  const Lanes alpha = Lanes(1) - st.transmittance;
+  const int channels = kChannels ? kChannels : f.surfels.channels;
+  for (int c = 0; c < channels; ++c) {
+    Lanes value = kChannels == 3 ? (c == 0 ? st.red : c == 1 ? st.green : st.blue) : color[c];
+    if (f.background) value = fma(st.transmittance, Lanes(f.background[c]), value);
+    store_block(f.out.color + c * plane, place, width, height, value);
+  }
+  const Mask seen = Lanes(0) < alpha;
+  store_block(f.out.alpha, place, width, height, alpha);
+  store_block(f.out.depth, place, width, height, keep(seen, st.depth / select(seen, alpha, Lanes(1))));
+  store_block(f.out.median, place, width, height, st.median);
+  store_block(f.out.normal, place, width, height, st.nx);
+  store_block(f.out.normal + plane, place, width, height, st.ny);
+  store_block(f.out.normal + 2 * plane, place, width, height, st.nz);
+  store_block(f.out.distortion, place, width, height, alpha * st.m2 - st.m1 * st.m1);
+  Scalar* sums = block_sums(f, tile, block);
+  store(sums, st.m1);
+  store(sums + kLanes, st.m2);
+  store(sums + 2 * kLanes, st.shift);
+}
+
+template <int kChannels>
+inline void forward_tile(const Frame<Scalar>& f, void* scratch, int tile) {
+  ForwardScratch& w = *static_cast<ForwardScratch*>(scratch);
+  Lanes* color = reinterpret_cast<Lanes*>(&w + 1);  // [kBlocks, channels], used unless there are three channels
+  const int tile_x = tile % f.tiles_x, tile_y = tile / f.tiles_x;
+  const int channels = f.surfels.channels;
+  const int64_t begin = f.tile_begin[tile], end = f.tile_begin[tile + 1];
+  const PixelGrid grid;
+  BlockPlace place[kBlocks];
+  for (int b = 0; b < kBlocks; ++b) {
+    place[b] = block_place(tile_x, tile_y, b, f.width, f.height);
+    // A pixel outside the image starts used up: nothing is ever blended there.
+    BlockState st;
+    st.red = st.green = st.blue = st.nx = st.ny = st.nz = st.depth = st.m1 = st.m2 = st.median = st.shift = Lanes(0);
+    st.transmittance = inside_block(place[b], f.width, f.height);
+    w.state[b] = st;
+    if (kChannels != 3)
+      for (int c = 0; c < channels; ++c) color[b * channels + c] = Lanes(0);
+  }
+  uint32_t live = kAllBlocks;
+  int64_t at = begin;
+  for (; at < end && live; at += kChunk) {
+    const int count = end - at < kChunk ? static_cast<int>(end - at) : kChunk;
+    deal_chunk(f, w, f.instances + at, count, live, Scalar(tile_x * kTileSize), Scalar(tile_y * kTileSize));
+    for (int b = 0; b < kBlocks; ++b) {
+      if (!w.list_size[b]) continue;
+      const Lanes x = grid.x + Lanes((b % kBlocksX) * kBlockWidth), y = grid.y + Lanes((b / kBlocksX) * kBlockHeight);
+      if (!blend_block<kChannels>(f, w, color + b * channels, b, x, y)) live &= ~(1u << b);
+    }
+    for (int j = 0; j < count; ++j) f.hits[at + j] = w.hits[j];
+  }
+  for (; at < end; ++at) f.hits[at] = 0;
+  for (int b = 0; b < kBlocks; ++b)
+    if (place[b].x < f.width && place[b].y < f.height)
+      write_block<kChannels>(f, w.state[b], color + b * channels, tile, b, place[b]);
+}
+
+}  // namespace R4D_ISA
+}  // namespace recon4d

@@ -1,0 +1,17 @@
+// What lets one source serve g++ for several instruction sets and nvcc.
+//
+// The CPU kernels are compiled once per instruction set.  Every inline function that they use lives in the inline
+// namespace R4D_ISA, so that the linker can never hand the AVX-512 copy of a function to the portable build.
+#pragma once
+
+#ifdef __CUDACC__
+#define R4D_HD __host__ __device__ __forceinline__
+#elif defined(__GNUC__)
+#define R4D_HD inline __attribute__((always_inline))
+#else
+#define R4D_HD inline
+#endif
+
+#ifndef R4D_ISA
+#define R4D_ISA generic
+#endif

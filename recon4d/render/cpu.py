@@ -1,0 +1,235 @@
+"""The `cpu` backend: the compiled kernels behind one `torch.autograd.Function`.
+
+Torch allocates what is returned; everything else lives in native workspaces that are borrowed from a pool for as long
+as a frame may still be differentiated, so that a training loop allocates nothing after its first frames.  Checks no
+arguments and chooses no backend.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from recon4d._native import _ext
+from recon4d.core import Surfels
+from recon4d.render.limits import Limits
+from recon4d.render.output import RasterOutput
+from recon4d.render.values import raise_bad_values
+
+Workspace = _ext.Workspace32 | _ext.Workspace64
+
+ARRAYS = (
+    "centers",
+    "rotations_wxyz",
+    "scales",
+    "opacities",
+    "sh",
+    "features",
+    "world_from_canonical_wxyz",
+    "screen_offsets",
+    "background",
+)
+"""The differentiable arrays of one frame in the order of the native functions; the cameras follow."""
+
+POOL_SIZE = 8
+"""Idle workspaces that are kept.  A batch borrows one for each of its frames."""
+
+_kernels: str | None = None
+_pool: list[Workspace] = []
+_pool_lock = threading.Lock()
+
+
+def use_kernels(name: str | None) -> None:
+    """Rasterize with the named instruction set from now on, for tests and benchmarks.
+
+    Args:
+        name: one of `kernel_names()`, or None for the fastest.
+
+    Raises:
+        ValueError: when this processor cannot run it.
+    """
+    global _kernels
+    _ext.Workspace32(kernels=name)
+    with _pool_lock:
+        _kernels = name
+        _pool.clear()
+
+
+def kernel_names() -> list[str]:
+    """The single-precision instruction sets that this processor runs, fastest first."""
+    return list(_ext.kernel_names())
+
+
+class Lease:
+    """A workspace on loan: goes back to the pool when the last reference is dropped."""
+
+    def __init__(self, dtype: torch.dtype) -> None:
+        wanted = _ext.Workspace32 if dtype == torch.float32 else _ext.Workspace64
+        with _pool_lock:
+            self.kernels = _kernels
+            found = next((i for i in reversed(range(len(_pool))) if isinstance(_pool[i], wanted)), None)
+            self.workspace = _pool.pop(found) if found is not None else None
+        if self.workspace is None:
+            self.workspace = wanted(kernels=self.kernels) if dtype == torch.float32 else wanted()
+
+    def __del__(self) -> None:
+        workspace = getattr(self, "workspace", None)
+        if workspace is None:
+            return
+        with _pool_lock:
+            if len(_pool) < POOL_SIZE and self.kernels == _kernels:
+                _pool.append(workspace)
+
+
+def rasterize_batch(
+    surfels: Surfels,
+    K: Tensor,
+    cam_from_world: Tensor,
+    width: int,
+    height: int,
+    *,
+    background: Tensor | None,
+    limits: Limits,
+    screen_offsets: Tensor | None,
+) -> RasterOutput:
+    """Draw B views; see `backends.Backend`."""
+    features = surfels.features
+    if features is None or features.shape[-1] <= _ext.MAX_CHANNELS:
+        return _draw(surfels, K, cam_from_world, width, height, background, limits, screen_offsets)
+    # More channels than one pass blends: the first pass brings the geometry, further ones their colours only.
+    outputs = []
+    for first in range(0, features.shape[-1], _ext.MAX_CHANNELS):
+        part = slice(first, first + _ext.MAX_CHANNELS)
+        some = surfels.replace(features=features[..., part].contiguous())
+        behind = None if background is None else background[part].contiguous()
+        outputs.append(_draw(some, K, cam_from_world, width, height, behind, limits, screen_offsets))
+    color = torch.cat([output.color for output in outputs], dim=-1)
+    return RasterOutput(**{**outputs[0].tensors(), "color": color})
+
+
+def _draw(
+    surfels: Surfels,
+    K: Tensor,
+    cam_from_world: Tensor,
+    width: int,
+    height: int,
+    background: Tensor | None,
+    limits: Limits,
+    screen_offsets: Tensor | None,
+) -> RasterOutput:
+    arrays = {**surfels.tensors(), "screen_offsets": screen_offsets, "background": background}
+    inputs = [arrays.get(name) for name in ARRAYS]
+    planes = _Rasterize.apply(surfels, limits, (width, height), K, cam_from_world, *inputs)
+    color, alpha, depth, depth_median, normal, distortion, radii = planes
+    return RasterOutput(
+        color=color.permute(0, 2, 3, 1),
+        alpha=alpha[..., None],
+        depth=depth[..., None],
+        depth_median=depth_median[..., None],
+        normal=normal.permute(0, 2, 3, 1),
+        distortion=distortion[..., None],
+        radii=radii,
+    )
+
+
+class _Rasterize(torch.autograd.Function):
+    """Images as planes, [B, C, H, W] or [B, H, W]: what the kernels write without shuffling."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        surfels: Surfels,
+        limits: Limits,
+        size: tuple[int, int],
+        K: Tensor,
+        cam_from_world: Tensor,
+        *inputs: Tensor | None,
+    ) -> tuple[Tensor, ...]:
+        width, height = size
+        batch, count = K.shape[0], len(surfels)
+        arrays = [None if a is None else a.detach() for a in inputs]
+        channels = 3 if surfels.features is None else surfels.features.shape[-1]
+        kw = {"dtype": K.dtype, "device": "cpu"}
+        color = torch.empty(batch, channels, height, width, **kw)
+        normal = torch.empty(batch, 3, height, width, **kw)
+        alpha, depth, depth_median, distortion = (torch.empty(batch, height, width, **kw) for _ in range(4))
+        radii = torch.empty(batch, count, **kw)
+        matrices = (K.detach(), cam_from_world.detach())
+        leases = []
+        for b in range(batch):
+            lease = Lease(K.dtype)
+            leases.append(lease)
+            bad = lease.workspace.forward(
+                *_frame(arrays, b),
+                *(m[b] for m in matrices),
+                limits.near,
+                limits.alpha_min,
+                limits.alpha_max,
+                limits.min_transmittance,
+                *(plane[b] for plane in (color, alpha, depth, depth_median, normal, distortion, radii)),
+                torch.get_num_threads(),
+            )
+            if bad:
+                raise_bad_values(surfels)
+                # The kernel also refuses what becomes infinite on the way, which no check of the inputs can see.
+                raise FloatingPointError(f"{bad} surfels overflow {K.dtype}: their values are finite but too large")
+        ctx.leases = leases
+        ctx.mark_non_differentiable(radii)
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(K, cam_from_world, *inputs, color, alpha, depth, normal)
+        return color, alpha, depth, depth_median, normal, distortion, radii
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, ...]:
+        saved = ctx.saved_tensors
+        K, _, arrays = saved[0], saved[1], saved[2 : 2 + len(ARRAYS)]
+        outputs = saved[2 + len(ARRAYS) :]
+        wanted = ctx.needs_input_grad[5:]
+        # The last array is the background, whose gradient is a sum over the image and no business of the kernels.
+        gradients = [
+            torch.zeros_like(a) if want and a is not None else None
+            for a, want in zip(arrays[:-1], wanted[:-1], strict=True)
+        ]
+        up = [None if v is None else v.contiguous() for v in upstream[:-1]]
+        camera = torch.zeros(K.shape[0], _ext.CAMERA_GRADIENT_SIZE, dtype=K.dtype)
+        for b, lease in enumerate(ctx.leases):
+            lease.workspace.backward(
+                *_frame(arrays, b),
+                *(plane[b] for plane in outputs),
+                *(None if v is None else v[b] for v in up),
+                *_frame(gradients, b),
+                camera[b],
+                accumulate=True,
+                threads=torch.get_num_threads(),
+            )
+        v_background = None
+        if wanted[-1] and up[0] is not None:
+            v_background = (up[0] * (1 - outputs[1][:, None])).sum(dim=(0, 2, 3))
+        v_K, v_pose = _camera_matrices(camera)
+        return None, None, None, v_K, v_pose, *gradients, v_background
+
+
+def _frame(arrays: Sequence[Tensor | None], index: int) -> list[Tensor | None]:
+    """Arrays of one frame of the batch: those with a batch dimension are indexed, the others shared."""
+    return [
+        None if a is None else (a[index] if a.dim() > dims else a).detach()
+        for a, dims in zip(arrays, (2, 2, 2, 1, 3, 2, 2, 2, 1), strict=False)
+    ]
+
+
+def _camera_matrices(camera: Tensor) -> tuple[Tensor, Tensor]:
+    """[B, 16] rotation, translation, fx, fy, cx, cy -> gradients of K [B, 3, 3] and cam_from_world [B, 4, 4]."""
+    batch = camera.shape[0]
+    pose = camera.new_zeros(batch, 4, 4)
+    pose[:, :3, :3] = camera[:, :9].reshape(batch, 3, 3)
+    pose[:, :3, 3] = camera[:, 9:12]
+    K = camera.new_zeros(batch, 3, 3)
+    K[:, 0, 0], K[:, 1, 1] = camera[:, 12], camera[:, 13]
+    K[:, 0, 2], K[:, 1, 2] = camera[:, 14], camera[:, 15]
+    return K, pose
