@@ -51,6 +51,8 @@ class _Splats(NamedTuple):
     r2: Float[Tensor, " n"]  # squared Mahalanobis radius at which alpha falls to alpha_min
     normal: Float[Tensor, "n 3"]
     color: Float[Tensor, "n c"]
+    low: Float[Tensor, "n 2"]  # corners of the box around the footprint
+    high: Float[Tensor, "n 2"]
 
     def take(self, which: Tensor | slice) -> _Splats:
         return _Splats(*(tensor[which] for tensor in self))
@@ -95,9 +97,8 @@ def _project(
     t_u, t_v = _turn(R, world_from_surfel[:, :, 0]), _turn(R, world_from_surfel[:, :, 1])
     n = torch.linalg.cross(t_u, t_v)
     m_z, focal = m[:, 2:], torch.stack([K[0, 0], K[1, 1]])
-    c = focal * m[:, :2] / m_z + K[:2, 2]
-    if screen_offsets is not None:
-        c = c + screen_offsets[index]
+    shift = K[:2, 2] if screen_offsets is None else K[:2, 2] + screen_offsets[index]
+    c = focal * m[:, :2] / m_z + shift
 
     floor = (MIN_SCALE_PIXELS * m_z / focal.max()).detach()
     scales = surfels.scales[index]
@@ -107,6 +108,12 @@ def _project(
     h = m_z / torch.where(edge_on, 1, nm) * n[:, :2] / focal
     a = (t_u[:, :2] / focal * m_z - _dot(t_u, m) * h) / s_u
     b = (t_v[:, :2] / focal * m_z - _dot(t_v, m) * h) / s_v
+    # The footprint: the disc of Mahalanobis radius r, if it has a plane, and the low pass's circle.
+    r2 = 2 * torch.log(opacity / limits.alpha_min).detach()[:, None]
+    circle = (r2 / LOW_PASS_INVERSE_VARIANCE).sqrt()
+    low, high = _outline_box(m, (r2.sqrt() * s_u * t_u, r2.sqrt() * s_v * t_v), focal, limits.near)
+    low = torch.where(edge_on, c, low + shift)
+    high = torch.where(edge_on, c, high + shift)
     return _Splats(
         surfel=index,
         c=c,
@@ -115,9 +122,11 @@ def _project(
         a=torch.where(edge_on, h.new_tensor([EDGE_ON_INVERSE_SIGMA, 0]), a),
         b=torch.where(edge_on, h.new_tensor([0, EDGE_ON_INVERSE_SIGMA]), b),
         opacity=opacity,
-        r2=2 * torch.log(opacity / limits.alpha_min).detach(),
+        r2=r2[:, 0],
         normal=torch.where(nm < 0, n, -n),
         color=_colors(surfels, index, camera_center=-_turn(R.mT, t[None])),
+        low=torch.minimum(low, c - circle).detach(),
+        high=torch.maximum(high, c + circle).detach(),
     )
 
 
@@ -233,30 +242,44 @@ def _transmittance(alpha: Float[Tensor, "n p"]) -> Float[Tensor, "n_plus_1 p"]:
 
 
 @torch.no_grad()
-def _radii(splats: _Splats, count: int, width: int, height: int) -> Float[Tensor, " n"]:
-    """[N] half the larger side of the box around each footprint.
+def _outline_box(
+    m: Float[Tensor, "n 3"],
+    axes: tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"]],
+    focal: Float[Tensor, " 2"],
+    near: float,
+) -> tuple[Float[Tensor, "n 2"], Float[Tensor, "n 2"]]:
+    """Least and greatest image coordinates of elliptical discs, as far as they are beyond the near plane.
 
-    The footprint is where rho <= r2: the ellipse d^T A d - 2 r2 h.d <= r2 with A = a a^T + b b^T - r2 h h^T, and the
-    low pass's circle.  Where A is not positive definite the surfel passes through the camera plane, and its footprint
-    ends only at the near plane; such a radius is taken as the largest there is.
+    Relative to the principal point.  The outline is P(t) = m + cos(t) u + sin(t) v.  The image coordinate P_x / P_z is
+    extreme where P_x' P_z = P_x P_z', or where the near plane cuts the outline; both read A cos t + B sin t + C = 0.
     """
-    h, r2 = splats.h, splats.r2[:, None]
-    A_xx, A_yy = (splats.a.square() + splats.b.square() - r2 * h.square()).split(1, dim=1)
-    A_xy = splats.a.prod(1, keepdim=True) + splats.b.prod(1, keepdim=True) - r2 * h.prod(1, keepdim=True)
-    determinant = A_xx * A_yy - A_xy.square()
-    bounded = (determinant > 0) & (A_xx > 0)
-    inverse_diagonal = torch.cat([A_yy, A_xx], 1) / determinant
-    middle = r2 * (inverse_diagonal * h - A_xy / determinant * h.flip(1))
-    half = (inverse_diagonal * (r2 + r2 * _dot(h, middle))).sqrt()
-    circle = (r2 / LOW_PASS_INVERSE_VARIANCE).sqrt()
-    low = torch.where(bounded, torch.minimum(middle - half, -circle), -torch.inf)
-    high = torch.where(bounded, torch.maximum(middle + half, circle), torch.inf)
+    m, u, v = m.double(), axes[0].double(), axes[1].double()  # the cut of a wide disc is lost in float32
+    (mx, my, mz), (ux, uy, uz), (vx, vy, vz) = m.unbind(1), u.unbind(1), v.unbind(1)
+    extremes = [
+        (vx * mz - mx * vz, mx * uz - ux * mz, vx * uz - ux * vz),
+        (vy * mz - my * vz, my * uz - uy * mz, vy * uz - uy * vz),
+        (uz, vz, mz - near),
+    ]
+    angles = []
+    for A, B, C in extremes:
+        aside = torch.acos(-C / torch.hypot(A, B))  # NaN where there is none
+        angles += [torch.atan2(B, A) + aside, torch.atan2(B, A) - aside]
+    t = torch.stack(angles, 1)[..., None]
+    P = m[:, None] + t.cos() * u[:, None] + t.sin() * v[:, None]
+    image = focal * P[..., :2] / P[..., 2:]
+    there = P[..., 2:] >= near * (1 - 1e-5)  # the cut itself is exactly there, but for rounding
+    low = torch.where(there, image, torch.inf).amin(1)
+    high = torch.where(there, image, -torch.inf).amax(1)
+    low, high = torch.where(low <= high, low, -torch.inf), torch.where(low <= high, high, torch.inf)
+    return low.to(focal.dtype), high.to(focal.dtype)
 
-    # On screen is what has a pixel centre in its box.
-    size = h.new_tensor([width, height])
-    first = (splats.c + low - 0.5).ceil().clamp_min(0)
-    last = torch.minimum((splats.c + high - 0.5).floor(), size - 1)
-    radius = ((high - low).amax(1) / 2).clamp_max(float(max(width, height)))
-    radii = h.new_zeros(count)
+
+@torch.no_grad()
+def _radii(splats: _Splats, count: int, width: int, height: int) -> Float[Tensor, " n"]:
+    """[N] half the larger side of the box around each footprint; 0 for those without a pixel centre in their box."""
+    first = (splats.low - 0.5).ceil().clamp_min(0)
+    last = torch.minimum((splats.high - 0.5).floor(), splats.c.new_tensor([width, height]) - 1)
+    radius = ((splats.high - splats.low).amax(1) / 2).clamp_max(float(max(width, height)))
+    radii = splats.c.new_zeros(count)
     radii[splats.surfel] = torch.where((first <= last).all(1), radius, 0)
     return radii
