@@ -1,0 +1,30 @@
+"""Metrics and protocols: how good a scene, or any tool's images, meshes, tracks and cameras are against the truth."""
+
+from recon4d.evaluate.actionbench import ActionBenchScores as ActionBenchScores
+from recon4d.evaluate.actionbench import actionbench_scores as actionbench_scores
+from recon4d.evaluate.cameras import CameraErrors as CameraErrors
+from recon4d.evaluate.cameras import align_cameras as align_cameras
+from recon4d.evaluate.cameras import camera_errors as camera_errors
+from recon4d.evaluate.cameras import move_camera as move_camera
+from recon4d.evaluate.emd import EarthMovers as EarthMovers
+from recon4d.evaluate.emd import earth_movers as earth_movers
+from recon4d.evaluate.flip_ldr import flip as flip
+from recon4d.evaluate.flip_ldr import flip_map as flip_map
+from recon4d.evaluate.lpips import Lpips as Lpips
+from recon4d.evaluate.photometric import PSNR_CEILING as PSNR_CEILING
+from recon4d.evaluate.photometric import ms_ssim as ms_ssim
+from recon4d.evaluate.photometric import psnr as psnr
+from recon4d.evaluate.photometric import ssim as ssim
+from recon4d.evaluate.photometric import ssim_map as ssim_map
+from recon4d.evaluate.shape import ShapeScores as ShapeScores
+from recon4d.evaluate.shape import chamfer_dgmesh as chamfer_dgmesh
+from recon4d.evaluate.shape import compare_surfaces as compare_surfaces
+from recon4d.evaluate.surfaces import Mesh as Mesh
+from recon4d.evaluate.surfaces import Surface as Surface
+from recon4d.evaluate.surfaces import disc_surface as disc_surface
+from recon4d.evaluate.surfaces import mesh_surface as mesh_surface
+from recon4d.evaluate.temporal import FlickerMeter as FlickerMeter
+from recon4d.evaluate.temporal import id_persistence as id_persistence
+from recon4d.evaluate.tracks import TrackScores as TrackScores
+from recon4d.evaluate.tracks import carry_points as carry_points
+from recon4d.evaluate.tracks import track_scores as track_scores
