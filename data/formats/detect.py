@@ -43,8 +43,8 @@ _FOLDERS: tuple[tuple[str, str, Callable[[Path], bool], Callable[[Path], Dataset
 def read_dataset(path: str | Path) -> Dataset:
     """Read a data set of any known format: a folder, a video file, `transforms.json` or `cameras.json`.
 
-    `Dataset.description` says what was detected.  Where a folder fits several formats the first of this order is read and
-    the others are named in `Dataset.warnings`: blender, multicam, dycheck, nerfstudio, colmap, llff, images, video.
+    `Dataset.description` says what was detected.  Where a folder fits several formats the first of this order is read
+    and the others are named in `Dataset.warnings`: blender, multicam, dycheck, nerfstudio, colmap, llff, images, video.
 
     Raises:
         InputError: nothing there that a reader knows (the text lists what was looked for), or what the reader refuses.

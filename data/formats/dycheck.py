@@ -14,6 +14,7 @@ it: x_in_dataset = (x_in_file - center) * scale, depth likewise.  Time is time_i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -70,9 +71,7 @@ def read_dycheck(folder: str | Path, *, factor: int | None = None) -> Dataset:
         item = Record(metadata.value(name), metadata.place(name))
         time_key = "time_id" if item.has("time_id") else "warp_id"
         view = _read_view(folder, name, split, factor, scale, center)
-        moment = item.whole(time_key) / fps
-        camera_id = str(item.whole("camera_id", 0))
-        views.append(_timed(view, moment, camera_id))
+        views.append(replace(view, time=item.whole(time_key) / fps, camera_id=str(item.whole("camera_id", 0))))
     meta = meta_file.read_meta(folder)
     return make_dataset(
         folder,
@@ -94,9 +93,7 @@ def _factor(folder: Path, extra: Record) -> int:
         return extra.whole("factor", least=1)
     found = [int(path.name[:-1]) for path in (folder / "rgb").glob("*x") if path.name[:-1].isdecimal()]
     if not found:
-        raise wrong(
-            str(folder / "rgb"), "a folder 1x, 2x, ... with images", "none", "check that the capture is complete"
-        )
+        raise wrong(str(folder / "rgb"), "a folder 1x, 2x, ... with images", "none", "is the capture complete?")
     return min(found)
 
 
@@ -188,8 +185,8 @@ def write_dycheck(
         scale, center: x_in_file = x_in_dataset / scale + center.
 
     Raises:
-        InputError: no views, a view without a camera, an image elsewhere, a time between two frames, non-square
-            pixels are fine but a camera id that is not a number is not.
+        InputError: no views, a view without a camera, an image elsewhere, a time between two frames, or a camera id
+            that is not a number.
     """
     folder = Path(folder)
     cameras = require_cameras(views, [view.camera for view in views])

@@ -56,10 +56,8 @@ def read_llff(folder: str | Path) -> Dataset:
         if source.is_dir():
             inner = source / "images" if (source / "images").is_dir() else source
             for number, image in enumerate(require_images(inner, str(source))):
-                size = image_size(image)
-                views.append(
-                    _view(f"{source.name}/{image.stem}", split, image, number / rate, source.name, row, size, where)
-                )
+                name, size, time = f"{source.name}/{image.stem}", image_size(image), number / rate
+                views.append(_view(name, split, image, time, source.name, row, size, where))
         elif several:
             info = scan_video(source)
             video = VideoFrames(source)
@@ -88,9 +86,7 @@ def _sources(folder: Path) -> list[Path]:
     folders = [path for path in candidates if path.is_dir()]
     found = videos or folders or list_images(folder / "images")
     if not found:
-        raise wrong(
-            str(folder), "cam*.mp4, folders cam*, or images/", "none of them", "check that the scene is complete"
-        )
+        raise wrong(str(folder), "cam*.mp4, folders cam*, or images/", "none of them", "is the scene complete?")
     return found
 
 
@@ -127,7 +123,9 @@ def _view(
 
 
 def write_llff(folder: str | Path, views: Sequence[View], *, bounds: tuple[float, float] = (0.1, 100.0)) -> None:
-    """Write `poses_bounds.npy`, one row for each camera id in natural order (for images of one moment give each its own).
+    """Write `poses_bounds.npy`, one row for each camera id in natural order.
+
+    For images of one moment give each its own camera id, in the order of the file names.
 
     Raises:
         InputError: no views, a view without a camera, a camera that moves, or a lens that this format cannot say

@@ -154,7 +154,7 @@ def _poses(record: Record, count: int) -> list[Float64[np.ndarray, "4 4"]]:
 
 def _splits(record: Record, count: int) -> list[str]:
     given = record.content.get("split", "train")
-    splits = [str(item) for item in given] if isinstance(given, list) else [given] * count
+    splits = list(map(str, given)) if isinstance(given, list) else [str(given)] * count
     if len(splits) != count or any(split not in SPLITS for split in splits):
         raise wrong(record.place("split"), f"{' or '.join(SPLITS)}, or a list of {count} of them", given)
     return splits
