@@ -214,11 +214,11 @@ def assert_same_sparsity(actual: Tensor, expected: Tensor, *, floor: float = 1e-
         actual, expected: [N, ...] gradients.
         floor: rows whose largest entry is below this share of the largest of all may be zero in one of the two.
     """
-    size = expected.abs().flatten(1).amax(1)
+    size, found = (gradient.abs().reshape(len(gradient), -1).amax(1) for gradient in (expected, actual))
     real = size > floor * size.max()
-    dropped = real & (actual.abs().flatten(1).amax(1) == 0)
+    dropped = real & (found == 0)
     assert not dropped.any(), f"{int(dropped.sum())} of {int(real.sum())} gradients were dropped: {dropped.nonzero()}"
-    invented = (size == 0) & (actual.abs().flatten(1).amax(1) > floor * size.max())
+    invented = (size == 0) & (found > floor * size.max())
     assert not invented.any(), f"{int(invented.sum())} gradients come from nowhere: {invented.nonzero()}"
 
 
