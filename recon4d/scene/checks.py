@@ -44,9 +44,14 @@ def check_scene(scene: Scene) -> None:
 
 @contextmanager
 def within(where: str, *, separator: str = ".", corrupt: bool = False) -> Iterator[None]:
-    """Put a place in front of the field that an error names; `corrupt` makes it a SceneFormatError."""
+    """Put a place in front of the field that an InputError names; `corrupt` makes it a SceneFormatError.
+
+    A SceneFormatError has its place already and passes as it is.
+    """
     try:
         yield
+    except SceneFormatError:
+        raise
     except InputError as error:
         kind = SceneFormatError if corrupt else InputError
         what = f"{where}{separator}{error.what}"
@@ -76,9 +81,6 @@ def check_camera(camera: Camera) -> None:
         if matrix.dtype not in FLOAT_TYPES:
             raise _wrong(name, "float32 or float64", str(matrix.dtype), "convert the camera with camera.to(dtype)")
         _check_finite(name, matrix)
-    if camera.K.dtype != camera.cam_from_world.dtype:
-        types = f"{camera.K.dtype} and {camera.cam_from_world.dtype}"
-        raise _wrong("K", "the type of cam_from_world", types, "convert the camera with camera.to(dtype)")
     (fx, skew, _), (skew_too, fy, _), last = camera.K.tolist()
     if fx <= 0 or fy <= 0 or skew != 0 or skew_too != 0 or last != [0, 0, 1]:
         got = shown(str(camera.K.tolist()))

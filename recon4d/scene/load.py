@@ -81,7 +81,7 @@ def _read_document(folder: Path) -> dict[str, Node]:
         if size > MAX_DOCUMENT_BYTES:
             raise Node(file, "", None).error(f"at most {MAX_DOCUMENT_BYTES} bytes", f"{size} bytes")
         # The file may grow while it is read, hence the limit here too; a document cut short is no JSON.
-        data = stream.read(MAX_DOCUMENT_BYTES)
+        data = stream.read(size)
     return migrate(parse(data, file)).object(*_KEYS)
 
 
@@ -142,7 +142,8 @@ class _Reader:
         return buffer, file
 
     def _camera(self, node: Node) -> Camera:
-        return codec.decode_camera(node, largest_side=checks.MAX_IMAGE_SIDE)
+        with checks.within(f"{node.file}: {node.field}", corrupt=True):
+            return codec.decode_camera(node, largest_side=checks.MAX_IMAGE_SIDE)
 
     def _layer(self, node: Node) -> Layer:
         members = _layer_members(node)

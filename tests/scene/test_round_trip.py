@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.scene.scenes import WARP_KINDS, bits, document_of, files_in, make_field, make_scene, values
+from safetensors.torch import save as to_bytes
 
 from recon4d.core import Camera, InputError, SceneFormatError, Surfels
 from recon4d.core.spline import SE3Spline
@@ -18,6 +18,7 @@ from recon4d.field import BonesWarp, IdentityWarp
 from recon4d.scene import FORMAT_VERSION, Layer, Scene, content_hash, load, merge_surfels, save
 from recon4d.scene.document import Node
 from recon4d.scene.migrate import MIGRATIONS, migrate
+from tests.scene.scenes import WARP_KINDS, bits, document_of, files_in, make_field, make_scene, rewrite_arrays, values
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -79,9 +80,6 @@ def test_the_safetensors_library_reads_our_files(tmp_path):
 
 
 def test_we_read_the_safetensors_librarys_files(tmp_path):
-    from safetensors.torch import save as to_bytes
-    from tests.scene.scenes import rewrite_arrays
-
     save(make_scene(), tmp_path / "a.r4d")
     for layer in document_of(tmp_path / "a.r4d")["layers"]:
         name = layer["arrays"]["file"]
