@@ -11,7 +11,7 @@ import io
 import math
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Shaped, UInt8, UInt16
@@ -21,8 +21,10 @@ from recon4d.data.files import atomic_path, write_bytes
 
 if TYPE_CHECKING:
     from PIL.Image import Image as PilImage
+else:
+    PilImage = Any  # Pillow is imported where it is used; annotations are looked up when tests check them.
 
-Image = UInt8[np.ndarray, "h w"] | UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w"] | UInt16[np.ndarray, "h w c"]
+Image = UInt8[np.ndarray, "_ _"] | UInt8[np.ndarray, "_ _ _"] | UInt16[np.ndarray, "_ _"] | UInt16[np.ndarray, "_ _ _"]
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
 
@@ -126,7 +128,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
         return (height, width) if image.getexif().get(_EXIF_ORIENTATION, 1) in _TRANSPOSED else (width, height)
 
 
-def write_png(path: str | Path, pixels: Image) -> None:
+def write_png(path: str | Path, pixels: Shaped[np.ndarray, "*shape"]) -> None:
     """Write a PNG atomically; the same pixels give the same bytes.
 
     Args:

@@ -14,7 +14,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from jaxtyping import Float64, UInt8, UInt16
@@ -116,7 +115,7 @@ class VideoReader:
         InputError: the file is missing, is not a video, or not one frame decodes.
     """
 
-    def __init__(self, path: str | Path, *, bits: Literal[8, 16] = 8, alpha: bool = True) -> None:
+    def __init__(self, path: str | Path, *, bits: int = 8, alpha: bool = True) -> None:
         if bits not in (8, 16):
             raise InputError("bits", expected="8 or 16", got=repr(bits), fix="8 suits almost every video")
         self.path = Path(path)
@@ -216,7 +215,7 @@ def _summary(decoding: Decoding, shape: tuple[int, int], times: list[float]) -> 
     )
 
 
-def iterate_video(path: str | Path, *, bits: Literal[8, 16] = 8, alpha: bool = True) -> VideoReader:
+def iterate_video(path: str | Path, *, bits: int = 8, alpha: bool = True) -> VideoReader:
     """Iterable over the frames of a video that holds one at a time; see `VideoReader`."""
     return VideoReader(path, bits=bits, alpha=alpha)
 
@@ -230,7 +229,7 @@ def scan_video(path: str | Path) -> VideoInfo:
     return VideoReader(path).info
 
 
-def read_video(path: str | Path, *, bits: Literal[8, 16] = 8, alpha: bool = True, max_gib: float = _MAX_GIB) -> Video:
+def read_video(path: str | Path, *, bits: int = 8, alpha: bool = True, max_gib: float = _MAX_GIB) -> Video:
     """All frames of a video as one array.
 
     Args:

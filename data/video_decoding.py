@@ -7,13 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recon4d.core import InputError
-from recon4d.data.video_pixels import Turn
-
-if TYPE_CHECKING:
-    import av
+from recon4d.data.video_pixels import AvFrame, Turn
 
 # Containers that hold their own data.  FFmpeg also knows play lists (hls, concat, dash, sdp), which would make it open
 # whatever file or address the list names, and `tty`, which turns any text file into a video.
@@ -95,7 +92,7 @@ class Decoding:
         """Frames per second as the container states or guesses them; 25 where it says nothing."""
         return float(self.stream.average_rate or self.stream.guessed_rate or 25)
 
-    def frames(self) -> Iterator[tuple[av.VideoFrame, float]]:
+    def frames(self) -> Iterator[tuple[AvFrame, float]]:
         """Sound frames in order of presentation, with times in seconds after the start of the stream."""
         spacing = 1.0 / self.nominal_fps
         start: float | None = None
@@ -125,7 +122,7 @@ class Decoding:
             last = time
             yield frame, time
 
-    def _decoded(self) -> Iterator[av.VideoFrame]:
+    def _decoded(self) -> Iterator[AvFrame]:
         import av
 
         packets = self.container.demux(self.stream)
@@ -147,7 +144,7 @@ class Decoding:
                 self.errors += 1
                 self.first_error = self.first_error or str(error.strerror)
 
-    def describe(self, frame: av.VideoFrame, turn: Turn) -> None:
+    def describe(self, frame: AvFrame, turn: Turn) -> None:
         """Note what the first frame says of all."""
         self.has_alpha = any(component.is_alpha for component in frame.format.components) or frame.format.name == "pal8"
         self.bit_depth = max(component.bits for component in frame.format.components)

@@ -9,16 +9,18 @@ import numpy as np
 from jaxtyping import UInt8, UInt16
 
 if TYPE_CHECKING:
-    import av
+    from av import VideoFrame as AvFrame
+else:
+    AvFrame = Any  # PyAV is heavy and imported where it is used; annotations are looked up when tests check them.
 
-Pixels = UInt8[np.ndarray, "h w c"] | UInt16[np.ndarray, "h w c"]
+Pixels = UInt8[np.ndarray, "_ _ _"] | UInt16[np.ndarray, "_ _ _"]
 
 _BT601, _BT709 = 5, 1  # ITU-T H.273 matrix coefficients, as in AVColorSpace.
 _UNKNOWN_MATRICES = (0, 2, 3)  # RGB, unspecified, reserved.
 _NAMES = {(8, False): "rgb24", (8, True): "rgba", (16, False): "rgb48le", (16, True): "rgba64le"}
 
 
-def to_pixels(frame: av.VideoFrame, bits: int, *, alpha: bool) -> Pixels:
+def to_pixels(frame: AvFrame, bits: int, *, alpha: bool) -> Pixels:
     """Pixels [H, W, 3] or, with `alpha`, [H, W, 4] of a frame, as stored (not turned upright)."""
     from av.video.reformatter import ColorRange, Interpolation
 
@@ -45,7 +47,7 @@ class Turn:
     oblique: bool = False
 
 
-def turn_of(frame: av.VideoFrame) -> Turn:
+def turn_of(frame: AvFrame) -> Turn:
     """How to turn a frame upright.
 
     The display matrix is [a b u; c d v; x y w] with x' = a x + c y and y' = b x + d y, y down.
@@ -74,7 +76,7 @@ def upright(pixels: Pixels, turn: Turn) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
-def _matrix_of(frame: av.VideoFrame) -> int:
+def _matrix_of(frame: AvFrame) -> int:
     """Matrix coefficients for YUV to RGB; where the file does not say, as players guess: BT.709 for HD, else BT.601."""
     if frame.colorspace not in _UNKNOWN_MATRICES:
         return int(frame.colorspace)

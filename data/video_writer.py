@@ -14,16 +14,14 @@ import math
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 
 from recon4d.core import InputError
 from recon4d.data.files import atomic_path
-
-if TYPE_CHECKING:
-    import av
+from recon4d.data.video_pixels import AvFrame
 
 _SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 _TICKS_PER_SECOND = 90_000  # Divides 24, 25, 30, 50 and 60 frames a second exactly.
@@ -32,7 +30,7 @@ _THREADS = 4  # Fixed, because x264's choices depend on the number of threads.
 
 def write_video(
     path: str | Path,
-    frames: UInt8[np.ndarray, "t h w 3"] | Iterable[UInt8[np.ndarray, "h w 3"]],
+    frames: Iterable[Shaped[np.ndarray, "*shape"]],
     fps: float,
     *,
     crf: float = 16.0,
@@ -43,7 +41,7 @@ def write_video(
 
     Args:
         path: target ending in .mp4, .m4v, .mov or .mkv.
-        frames: uint8 RGB frames of one size; an iterable is consumed one frame at a time.
+        frames: RGB, uint8 [T, H, W, 3] or an iterable of uint8 [H, W, 3] of one size, of which one at a time is held.
         fps: frames per second, up to 1000 (the nominal rate when `times` is given).
         crf: quality, 0 (almost lossless) to 51 (worst); 16 looks like the original.
         times: seconds at which each frame is shown, strictly increasing, rounded to 1/90000 s; default index / fps.
@@ -138,7 +136,7 @@ def _check_frame(pixels: object, index: int, stored: tuple[int, int] | None) -> 
     )
 
 
-def _to_yuv(pixels: UInt8[np.ndarray, "h w 3"]) -> av.VideoFrame:
+def _to_yuv(pixels: UInt8[np.ndarray, "h w 3"]) -> AvFrame:
     import av
     from av.video.reformatter import ColorRange, Colorspace, Interpolation
 
