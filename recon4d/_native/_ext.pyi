@@ -1,0 +1,106 @@
+"""CPU surfel rasterizer."""
+
+from typing import Annotated
+
+import numpy
+from numpy.typing import NDArray
+
+
+class Workspace32:
+    """
+    Buffers of one frame, kept from forward to backward and reused from frame to frame.
+    """
+
+    def __init__(self, kernels: str | None = None) -> None:
+        """With the named kernels, or the fastest that this processor runs."""
+
+    def forward(self, centers: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], rotations: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], scales: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], opacities: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], sh: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, world_from_canonical: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, screen_offsets: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, background: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, K: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], cam_from_world: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], near: float, alpha_min: float, alpha_max: float, min_transmittance: float, color: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu')], alpha: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], depth: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], depth_median: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], normal: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu')], distortion: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')], radii: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')], threads: int) -> int:
+        """
+        Draw one frame; returns how many surfels hold values that cannot be drawn.
+        """
+
+    def backward(self, centers: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], rotations: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], scales: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], opacities: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], sh: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, world_from_canonical: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, screen_offsets: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, background: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, color: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], alpha: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], depth: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], normal: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], v_color: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, v_alpha: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, v_depth: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, v_depth_median: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, v_normal: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, v_distortion: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, g_centers: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, g_rotations: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, g_scales: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, g_opacities: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')] | None, g_sh: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu')] | None, g_features: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, g_world_from_canonical: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, g_screen_offsets: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, g_camera: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu')], accumulate: bool, threads: int) -> None:
+        """Gradients of the frame drawn last; its arguments must be unchanged."""
+
+    @property
+    def kernels(self) -> str:
+        """Name of the instruction set in use."""
+
+    @property
+    def lanes(self) -> int:
+        """Pixels per register."""
+
+    @property
+    def bytes(self) -> int:
+        """Memory held, in bytes."""
+
+    @property
+    def instances(self) -> int:
+        """(surfel, tile) pairs of the last frame."""
+
+    @property
+    def visits(self) -> int:
+        """(surfel, block of `lanes` pixels) pairs blended in the last frame."""
+
+class Workspace64:
+    """
+    Buffers of one frame, kept from forward to backward and reused from frame to frame.
+    """
+
+    def __init__(self, kernels: str | None = None) -> None:
+        """With the named kernels, or the fastest that this processor runs."""
+
+    def forward(self, centers: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], rotations: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], scales: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], opacities: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], sh: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, world_from_canonical: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, screen_offsets: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, background: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, K: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], cam_from_world: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], near: float, alpha_min: float, alpha_max: float, min_transmittance: float, color: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], alpha: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], depth: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], depth_median: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], normal: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], distortion: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')], radii: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], threads: int) -> int:
+        """
+        Draw one frame; returns how many surfels hold values that cannot be drawn.
+        """
+
+    def backward(self, centers: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], rotations: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], scales: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], opacities: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], sh: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, world_from_canonical: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, screen_offsets: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, background: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)] | None, color: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], alpha: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], depth: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], normal: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], v_color: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, v_alpha: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, v_depth: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, v_depth_median: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, v_normal: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)] | None, v_distortion: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)] | None, g_centers: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, g_rotations: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, g_scales: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, g_opacities: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')] | None, g_sh: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')] | None, g_features: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, g_world_from_canonical: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, g_screen_offsets: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, g_camera: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu')], accumulate: bool, threads: int) -> None:
+        """Gradients of the frame drawn last; its arguments must be unchanged."""
+
+    @property
+    def kernels(self) -> str:
+        """Name of the instruction set in use."""
+
+    @property
+    def lanes(self) -> int:
+        """Pixels per register."""
+
+    @property
+    def bytes(self) -> int:
+        """Memory held, in bytes."""
+
+    @property
+    def instances(self) -> int:
+        """(surfel, tile) pairs of the last frame."""
+
+    @property
+    def visits(self) -> int:
+        """(surfel, block of `lanes` pixels) pairs blended in the last frame."""
+
+def kernel_names() -> list[str]:
+    """
+    Names of the single-precision kernels that this processor runs, fastest first.
+    """
+
+MIN_SCALE_PIXELS: float = 0.0001
+
+EDGE_ON_COSINE: float = 0.0001
+
+EDGE_ON_INVERSE_SIGMA: float = 10000.0
+
+LOW_PASS_INVERSE_VARIANCE: float = 2.0
+
+LOW_PASS_DEPTH_RATIO: float = 2.0
+
+MEDIAN_TRANSMITTANCE: float = 0.5
+
+MIN_QUATERNION_NORM: float = 1e-12
+
+TILE_SIZE: int = 16
+
+MAX_CHANNELS: int = 32
+
+MAX_IMAGE_SIDE: int = 65535
+
+CAMERA_GRADIENT_SIZE: int = 16
