@@ -13,7 +13,9 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Bool, Float64, Shaped
 
-from recon4d.core import Camera
+from recon4d.core import Camera, InputError
+
+_LARGEST = 1e6  # No lens comes near; larger numbers only overflow.
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,16 @@ class Lens:
     p1: float = 0.0
     p2: float = 0.0
 
+    def __post_init__(self) -> None:
+        for name in ("skew", "k1", "k2", "k3", "p1", "p2"):
+            if not abs(getattr(self, name)) <= _LARGEST:
+                raise InputError(
+                    f"lens: {name}",
+                    expected=f"a number of at most {_LARGEST:g}",
+                    got=repr(getattr(self, name)),
+                    fix="correct the calibration",
+                )
+
     @property
     def is_pinhole(self) -> bool:
         """True when there is nothing to remove."""
@@ -59,10 +71,10 @@ class Lens:
 
     def largest_radius(self) -> float:
         """Ideal radius up to which the radial part is one-to-one; the image folds over itself beyond."""
-        # The derivative of r (1 + k1 r^2 + k2 r^4 + k3 r^6), a cubic in r^2.
-        roots = np.roots([7 * self.k3, 5 * self.k2, 3 * self.k1, 1.0])
-        real = roots[(np.abs(roots.imag) < 1e-9) & (roots.real > 0)].real
-        return float(np.sqrt(real.min())) if real.size else np.inf
+        # The derivative of r (1 + k1 r^2 + k2 r^4 + k3 r^6) is a cubic in r^2; in u = 1 / r^2 its leading factor is 1.
+        roots = np.roots([1.0, 3 * self.k1, 5 * self.k2, 7 * self.k3])
+        folds = roots[(np.abs(roots.imag) < 1e-9) & (roots.real > 0)].real
+        return float(1 / np.sqrt(folds.max())) if folds.size else np.inf
 
 
 @lru_cache(maxsize=4)
