@@ -1,12 +1,10 @@
 """Surfaces as the geometry metrics see them: samples spread by area, and distances to what was sampled.
 
 Two kinds: triangle meshes (`mesh_surface`) and the discs of Gaussian surfels (`disc_surface`).  A distance is measured
-    to
-the triangle or disc itself, not to the nearest sample, so the score of a good reconstruction does not end at the
+to the triangle or disc itself, not to the nearest sample, so the score of a good reconstruction does not end at the
 spacing of the samples.  Which triangle or disc is nearest is looked for among the owners of the `CANDIDATES` nearest
-anchors,
-points laid out evenly over the surface: a distance can come out slightly too large where a surface folds tighter than
-the anchors lie or slivers crowd them, never too small.
+anchors, points laid out evenly over the surface: a distance can come out slightly too large where a surface folds
+tighter than the anchors lie or slivers crowd them, never too small.
 
 Same seed and same surface give the same samples.  Nothing here knows files, scenes or time.
 """
@@ -122,7 +120,7 @@ def mesh_surface(mesh: Mesh, samples: int, seed: int) -> Surface:
 def _triangle_anchors(
     corners: Float[np.ndarray, "p 3 3"], area: Float[np.ndarray, "p"]
 ) -> tuple[Float[np.ndarray, "a 3"], Int[np.ndarray, "a"]]:
-    """Middles of equal parts of each triangle that has an area, cut so that parts are of about equal size everywhere."""
+    """Middles of equal parts of each triangle that has an area, cut so that all parts are of about equal size."""
     spacing = np.sqrt(2 * area.sum() / _ANCHORS)
     longest = np.linalg.norm(corners - np.roll(corners, 1, axis=1), axis=2).max(1)
     splits = np.clip(np.ceil(longest / spacing), 1, _MAX_SPLIT).astype(int)

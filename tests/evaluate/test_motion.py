@@ -56,14 +56,14 @@ def test_the_reference_time_is_left_out() -> None:
 
 
 def test_points_ride_on_their_surfel() -> None:
-    """Surfels on a body that turns and moves carry its points exactly; a surfel that may not be used carries nothing."""
+    """Surfels on a moving, turning body carry its points exactly; a surfel that may not be used carries nothing."""
     times = 5
     surface = blob(400, 1)
     rotations = torch.stack([turn((1, 2, 3), 20.0 * t) for t in range(times)])
     shifts = torch.stack([torch.tensor([0.1 * t, 0.0, -0.2 * t], dtype=torch.float64) for t in range(times)])
     body = torch.from_numpy(surface)
     centers = quaternion.rotate(rotations[:, None], body[None]) + shifts[:, None]
-    own = quaternion.normalize(torch.randn(400, 4, dtype=torch.float64, generator=torch.manual_seed(0)), dim=-1)
+    own = quaternion.normalize(torch.randn(400, 4, dtype=torch.float64, generator=torch.manual_seed(0)))
     wxyz = quaternion.multiply(rotations[:, None], own[None])
     points = blob(50, 2)
     truth = quaternion.rotate(rotations[:, None], torch.from_numpy(points)[None]) + shifts[:, None]
