@@ -25,7 +25,7 @@ _SCALE = 0.62  # standard deviation as a share of the distance between surfels: 
 
 
 def creature_field(
-    name: str, n_surfels: int = 20_000, seed: int = 0, *, detail: float = 1.0, lit: bool = True
+    name: str, n_surfels: int = 20_000, seed: int = 0, *, detail: float | int = 1.0, lit: bool = True
 ) -> Field:
     """Surfels on the surface of a built-in creature, with the warp that moves them.
 

@@ -15,8 +15,7 @@ _MAKERS = {"quadruped": quadruped, "biped": biped, "fish": fish, "jelly": jelly}
 CREATURE_NAMES: tuple[str, ...] = tuple(_MAKERS)
 
 
-@lru_cache(maxsize=8)
-def creature(name: str, detail: float = 1.0) -> Creature:
+def creature(name: str, detail: float | int = 1.0) -> Creature:
     """The built-in creature of this name.
 
     Args:
@@ -32,4 +31,9 @@ def creature(name: str, detail: float = 1.0) -> Creature:
         )
     if not 0.2 <= detail <= 4:
         raise InputError("detail", expected="a number from 0.2 to 4", got=repr(detail), fix="1 is a good choice")
+    return _made(name, float(detail))
+
+
+@lru_cache(maxsize=8)
+def _made(name: str, detail: float) -> Creature:
     return _MAKERS[name](detail)

@@ -1,0 +1,42 @@
+"""Sun and sky: how a matte surface under an open sky looks.
+
+Light is the same from wherever one looks, so colours depend on place and time alone.  No reflections, no light bounced
+between surfaces.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+SUN_DIRECTION = np.array([0.42, -0.55, 0.72]) / np.linalg.norm([0.42, -0.55, 0.72])
+_SUN = np.array([0.80, 0.75, 0.67], np.float32)
+_SKY = np.array([0.46, 0.49, 0.54], np.float32)
+_GROUND = np.array([0.24, 0.22, 0.20], np.float32)
+
+
+def linear_from_display(color: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Linear light of display-encoded sRGB values (IEC 61966-2-1)."""
+    return np.where(color <= 0.04045, color / 12.92, ((np.maximum(color, 0.04045) + 0.055) / 1.055) ** 2.4)
+
+
+def display_from_linear(light: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
+    """Display-encoded sRGB of linear light in [0, 1]."""
+    return np.where(light <= 0.0031308, light * 12.92, 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)
+
+
+def shade(
+    albedo: Float[np.ndarray, "n 3"], normals: Float[np.ndarray, "n 3"], in_shadow: Bool[np.ndarray, "n"]
+) -> Float[np.ndarray, "n 3"]:
+    """Display colours of matte points: display-encoded `albedo` under sun (unless in shadow) and sky."""
+    up = (0.5 + 0.5 * normals[:, 2:3]).astype(np.float32)
+    sun = np.clip(normals @ SUN_DIRECTION, 0, None) * ~in_shadow
+    light = _GROUND + up * (_SKY - _GROUND) + sun[:, None].astype(np.float32) * _SUN
+    return display_from_linear(np.clip(linear_from_display(albedo.astype(np.float32)) * light, 0, 1))
+
+
+def sky(directions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+    """Display colours of the sky along directions."""
+    height = directions[:, 2] / np.linalg.norm(directions, axis=-1)
+    amount = np.clip(height, 0, 1)[:, None] ** 0.6
+    return np.array([0.86, 0.90, 0.94]) * (1 - amount) + np.array([0.36, 0.56, 0.84]) * amount
