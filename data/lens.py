@@ -13,9 +13,7 @@ from functools import lru_cache
 import numpy as np
 from jaxtyping import Bool, Float64, Shaped
 
-from recon4d.core import Camera, InputError
-
-_LARGEST = 1e6  # No lens comes near; larger numbers only overflow.
+from recon4d.core import Camera
 
 
 @dataclass(frozen=True)
@@ -39,16 +37,6 @@ class Lens:
     k3: float = 0.0
     p1: float = 0.0
     p2: float = 0.0
-
-    def __post_init__(self) -> None:
-        for name in ("skew", "k1", "k2", "k3", "p1", "p2"):
-            if not abs(getattr(self, name)) <= _LARGEST:
-                raise InputError(
-                    f"lens: {name}",
-                    expected=f"a number of at most {_LARGEST:g}",
-                    got=repr(getattr(self, name)),
-                    fix="correct the calibration",
-                )
 
     @property
     def is_pinhole(self) -> bool:

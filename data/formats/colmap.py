@@ -71,7 +71,7 @@ def read_colmap(root: str | Path, *, images: str | Path | None = None, fps: floa
     for image, number in zip(model.images, numbers, strict=True):
         where = f"{folder}: image {image.name!r}"
         stored = model.cameras[image.camera_id]
-        camera, distortion = make_camera(_cam_from_world(image), lenses[stored.id], stored.width, stored.height)
+        camera, distortion = make_camera(where, _cam_from_world(image), lenses[stored.id], stored.width, stored.height)
         views.append(
             View(
                 name=stem(image.name),

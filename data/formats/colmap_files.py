@@ -114,9 +114,8 @@ class _Bytes:
 
     def finish(self) -> None:
         if self.at != len(self.content):
-            raise wrong(
-                str(self.path), f"{self.at} bytes", f"{len(self.content)}: bytes left over after the last entry"
-            )
+            left = len(self.content) - self.at
+            raise wrong(str(self.path), "the end of the file after the last entry", f"{left} more bytes")
 
 
 def read_model(folder: Path) -> ColmapModel:

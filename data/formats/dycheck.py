@@ -152,7 +152,7 @@ def _read_view(
     pose = rigid(np.column_stack([orientation, np.zeros(3)]), record.place("orientation"))
     pose[:3, 3] = -pose[:3, :3] @ position
     width, height = image_size(image_path)
-    camera, distortion = make_camera(pose, lens.scaled(width / size[0], height / size[1]), width, height)
+    camera, distortion = make_camera(record.where, pose, lens.scaled(width / size[0], height / size[1]), width, height)
     depth = inside(folder, f"depth/{factor}x/{name}.npy", what="depth")
     covisible = inside(folder, f"covisible/{factor}x/{split}/{name}.png", what="covisible")
     return View(

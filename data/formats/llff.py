@@ -108,7 +108,7 @@ def _view(
         raise wrong(f"{where}: height, width, focal length", "numbers above 0", matrix[:, 4].tolist())
     world_from_cam = rigid(np.column_stack([matrix[:, :3] @ _CV_FROM_LLFF.T, matrix[:, 3]]), where)
     lens = Lens(focal, focal, width / 2, height / 2).scaled(size[0] / width, size[1] / height)
-    camera, distortion = make_camera(rigid_inverse(world_from_cam), lens, *size)
+    camera, distortion = make_camera(where, rigid_inverse(world_from_cam), lens, *size)
     return View(
         name=name,
         split=split,

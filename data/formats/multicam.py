@@ -126,7 +126,7 @@ def _views(folder: Path, record: Record, fps: float | None, warnings: list[str])
     views = []
     poses = _poses(record, len(paths))
     for index, split in enumerate(_splits(record, len(paths))):
-        camera, distortion = make_camera(poses[index], lens, width, height)
+        camera, distortion = make_camera(record.where, poses[index], lens, width, height)
         views.append(
             View(
                 name=names[index],

@@ -62,7 +62,7 @@ def read_frame(root: Path, record: Record, file: Record, *, split: str, time: fl
     world_from_cam = rigid(record.array("transform_matrix", (4, 4), (3, 4)), record.place("transform_matrix"))
     cam_from_world = rigid_inverse(world_from_cam @ OPENCV_FROM_OPENGL)
     lens, width, height = _read_lens(record, file, image_path)
-    camera, distortion = make_camera(cam_from_world, lens, width, height)
+    camera, distortion = make_camera(record.where, cam_from_world, lens, width, height)
     companion = {name: record.optional_file(root, key) for key, name in _COMPANIONS}
     depth_path = companion["depth_path"]
     return View(

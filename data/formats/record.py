@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,9 @@ from recon4d.data.images import IMAGE_SUFFIXES
 from recon4d.data.lens import Lens
 
 MAX_SIDE = 1 << 16  # Pixels; anything larger is a broken or hostile file.
+MAX_PIXELS = 1e9  # Of focal lengths and image centres.
+MAX_BEND = 1e6  # Of distortion coefficients.
+MAX_LENGTH = 1e15  # Of camera positions.
 RIGID_TOLERANCE = 1e-3  # Files written with few digits must pass; a scale of 1.01 must not.
 
 
@@ -187,9 +191,19 @@ def rigid_inverse(matrix: Float64[np.ndarray, "4 4"]) -> Float64[np.ndarray, "4 
 
 
 def make_camera(
-    cam_from_world: Float64[np.ndarray, "4 4"], lens: Lens, width: int, height: int
+    where: str, cam_from_world: Float64[np.ndarray, "4 4"], lens: Lens, width: int, height: int
 ) -> tuple[Camera, Lens | None]:
-    """The pinhole camera with the lens's focal lengths and centre, and the lens if there is something to undo."""
+    """The pinhole camera with the lens's focal lengths and centre, and the lens if there is something to undo.
+
+    Raises:
+        InputError: numbers so large that arithmetic with them would overflow; names `where`.
+    """
+    for name, value in asdict(lens).items():
+        most = MAX_PIXELS if name in ("fx", "fy", "cx", "cy", "skew") else MAX_BEND
+        if not abs(value) <= most:
+            raise wrong(f"{where}: lens {name}", f"a number of at most {most:g}", value)
+    if not (np.abs(cam_from_world) <= MAX_LENGTH).all():
+        raise wrong(f"{where}: camera centre", f"numbers of at most {MAX_LENGTH:g}", "larger ones")
     K = torch.tensor([[lens.fx, 0, lens.cx], [0, lens.fy, lens.cy], [0, 0, 1]], dtype=torch.float64)
     return Camera(K, torch.from_numpy(cam_from_world.copy()), width, height), None if lens.is_pinhole else lens
 

@@ -339,10 +339,7 @@ def test_llff_of_several_cameras(tmp_path, videos):
 def test_llff_cameras_are_scaled_to_the_images_that_are_there(tmp_path):
     view = llff_views(tmp_path, ["a"], np.random.default_rng(0))[0]
     camera = view.camera
-    write_llff(
-        tmp_path,
-        [replace(view, camera=Camera(camera.K * torch.tensor([[2.0], [2], [1]]), camera.cam_from_world, 24, 20))],
-    )
+    write_llff(tmp_path, [replace(view, camera=camera.resized(24, 20))])
     assert_same_camera(read_llff(tmp_path).views[0].camera, camera)
 
 
