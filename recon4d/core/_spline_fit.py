@@ -16,7 +16,7 @@ from recon4d.core._cubic_curve import ORDER, active_controls, cubic_weights, loc
 # controls that poses do determine is of the order of this weight squared.
 _SMOOTHNESS = 1e-6
 _MAX_ITERATIONS = 100
-_CONVERGED_RADIANS = 1e-13
+_CONVERGED_RADIANS = 1e-10
 
 
 def fit_controls(

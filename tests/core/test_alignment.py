@@ -12,8 +12,7 @@ from torch import Tensor
 
 from recon4d.core import InputError, Similarity, quaternion, rigid
 
-settings.register_profile("core", deadline=None, max_examples=60)
-settings.load_profile("core")
+EXAMPLES = settings(deadline=None, max_examples=60)
 
 
 def randn(*shape: int, seed: int = 0) -> Tensor:
@@ -32,6 +31,7 @@ def assert_same(a: Similarity, b: Similarity, tolerance: float) -> None:
     torch.testing.assert_close(a.matrix(), b.matrix(), rtol=tolerance, atol=tolerance * float(b.scale.max()))
 
 
+@EXAMPLES
 @given(similarities(), st.integers(3, 8), st.integers(0, 1000))
 def test_recovers_a_known_similarity(truth: Similarity, count: int, seed: int):
     source = randn(count, 3, seed=seed)
@@ -40,6 +40,7 @@ def test_recovers_a_known_similarity(truth: Similarity, count: int, seed: int):
     assert_same(found, truth, 1e-11)
 
 
+@EXAMPLES
 @given(similarities(), st.integers(0, 1000))
 def test_recovers_from_points_in_a_plane_and_from_mirrored_halves(truth: Similarity, seed: int):
     flat = randn(6, 3, seed=seed) * torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64)
@@ -48,6 +49,7 @@ def test_recovers_from_points_in_a_plane_and_from_mirrored_halves(truth: Similar
     assert_same(rigid.align_similarity(cube, truth.transform_points(cube)), truth, 1e-12)
 
 
+@EXAMPLES
 @given(similarities())
 def test_inverse_and_matrix(truth: Similarity):
     points = randn(5, 3)

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from recon4d.core import quaternion
 
-settings.register_profile("core", deadline=None, max_examples=60)
-settings.load_profile("core")
+EXAMPLES = settings(deadline=None, max_examples=60)
 
 DTYPES = [torch.float32, torch.float64]
 TINY_ANGLES = [0.0, 1e-30, 1e-12, 1e-9, 1e-6, 1e-4, 1e-3]
@@ -54,6 +53,7 @@ def random_rotations(count: int, dtype: torch.dtype = torch.float64) -> Tensor:
 # ------------------------------------------------------------------------------------------------------------ algebra
 
 
+@EXAMPLES
 @given(ROTATIONS, ROTATIONS, ROTATIONS)
 def test_group_axioms(a: Tensor, b: Tensor, c: Tensor):
     one = torch.tensor([1.0, 0, 0, 0], dtype=torch.float64)
@@ -67,6 +67,7 @@ def test_group_axioms(a: Tensor, b: Tensor, c: Tensor):
     )
 
 
+@EXAMPLES
 @given(ROTATIONS, ROTATIONS, VECTORS)
 def test_product_is_composition_and_matches_matrices(a: Tensor, b: Tensor, v: Tensor):
     matrices = quaternion.to_matrix(a) @ quaternion.to_matrix(b)
@@ -85,6 +86,7 @@ def test_a_positive_quarter_turn_about_z_takes_x_to_y():
     torch.testing.assert_close(quaternion.exp(z * (math.pi / 2)), q, rtol=0, atol=1e-15)
 
 
+@EXAMPLES
 @given(ROTATIONS, st.floats(-11, 30), st.sampled_from([-1.0, 1.0]))
 def test_length_and_sign_do_not_matter(q: Tensor, exponent: float, sign: float):
     scaled = sign * 10.0**exponent * q
@@ -135,6 +137,7 @@ def test_leading_dimensions_broadcast():
 # ------------------------------------------------------------------------------------------------------------- matrices
 
 
+@EXAMPLES
 @given(ROTATIONS)
 def test_to_matrix_gives_proper_rotations(q: Tensor):
     matrix = quaternion.to_matrix(q)
@@ -155,6 +158,7 @@ def test_every_branch_of_from_matrix(largest: int, margin: float, dtype: torch.d
     torch.testing.assert_close(back, q * q[:, :1].sign(), rtol=0, atol=4 * torch.finfo(dtype).eps)
 
 
+@EXAMPLES
 @given(ROTATIONS)
 def test_matrix_round_trip(q: Tensor):
     matrix = quaternion.to_matrix(q)
@@ -177,6 +181,7 @@ def test_half_turns_have_their_largest_component_positive(axis: list[float]):
 # ------------------------------------------------------------------------------------------------------------- exp, log
 
 
+@EXAMPLES
 @given(ROTATION_VECTORS)
 def test_exp_is_the_matrix_exponential(v: Tensor):
     x, y, z = v.tolist()
@@ -187,6 +192,7 @@ def test_exp_is_the_matrix_exponential(v: Tensor):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("angle", [*TINY_ANGLES, 0.01, 0.1, 0.19, 0.21, 1.0, 2.0, 3.0])
+@EXAMPLES
 @given(axis=AXES)
 def test_log_undoes_exp_to_relative_precision(angle: float, dtype: torch.dtype, axis: Tensor):
     v = (axis * angle).to(dtype)
@@ -196,6 +202,7 @@ def test_log_undoes_exp_to_relative_precision(angle: float, dtype: torch.dtype, 
 
 
 @pytest.mark.parametrize("gap", [1e-2, 1e-4, 1e-8, 1e-12, 1e-14])
+@EXAMPLES
 @given(axis=AXES)
 def test_log_near_half_a_turn(gap: float, axis: Tensor):
     """On this side of a half turn the vector comes back; beyond it, the shorter way round does."""
@@ -212,6 +219,7 @@ def test_log_of_an_exact_half_turn_points_along_the_quaternion():
     torch.testing.assert_close(quaternion.log(-q), -expected, rtol=0, atol=1e-15)
 
 
+@EXAMPLES
 @given(ROTATIONS)
 def test_log_is_shortest_and_ignores_sign(q: Tensor):
     v = quaternion.log(q)
@@ -224,6 +232,7 @@ def test_log_is_shortest_and_ignores_sign(q: Tensor):
 # ---------------------------------------------------------------------------------------------------------------- slerp
 
 
+@EXAMPLES
 @given(ROTATIONS, ROTATIONS, st.floats(0, 1))
 def test_slerp_runs_from_end_to_end_at_constant_speed(a: Tensor, b: Tensor, s: float):
     angle = angle_between(a, b).item()
@@ -235,6 +244,7 @@ def test_slerp_runs_from_end_to_end_at_constant_speed(a: Tensor, b: Tensor, s: f
     assert angle_between(middle, b).item() == pytest.approx((1 - s) * angle, abs=4e-15)
 
 
+@EXAMPLES
 @given(ROTATIONS, ROTATIONS, st.floats(0, 1))
 def test_slerp_is_symmetric_and_ignores_the_sign_of_the_end(a: Tensor, b: Tensor, s: float):
     middle = quaternion.slerp(a, b, s)
@@ -251,6 +261,7 @@ def test_slerp_takes_one_fraction_per_rotation():
         torch.testing.assert_close(together[i], quaternion.slerp(a[i], b[i], float(s[i])), rtol=0, atol=1e-15)
 
 
+@EXAMPLES
 @given(AXES, st.floats(-3, 3), st.floats(-2, 3))
 def test_slerp_extrapolates_along_the_same_arc(axis: Tensor, angle: float, s: float):
     a = random_rotations(1)[0]

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from recon4d.core import quaternion, rigid
 
-settings.register_profile("core", deadline=None, max_examples=60)
-settings.load_profile("core")
+EXAMPLES = settings(deadline=None, max_examples=60)
 
 DTYPES = [torch.float32, torch.float64]
 TINY_ANGLES = [0.0, 1e-30, 1e-12, 1e-9, 1e-6, 1e-4, 1e-3]
@@ -44,6 +43,7 @@ def matrix_exponential(matrix: Tensor) -> Tensor:
     return total
 
 
+@EXAMPLES
 @given(TRANSFORMS, TRANSFORMS, TRANSFORMS)
 def test_group_axioms(a: Tensor, b: Tensor, c: Tensor):
     for transform in (a, a @ b, rigid.invert(a)):
@@ -58,6 +58,7 @@ def test_group_axioms(a: Tensor, b: Tensor, c: Tensor):
     assert torch.equal(rigid.se3_exp(torch.zeros(6, dtype=torch.float64)), IDENTITY)
 
 
+@EXAMPLES
 @given(TRANSFORMS, TRANSFORMS, VECTORS)
 def test_points_and_directions(a: Tensor, b: Tensor, x: Tensor):
     homogeneous = torch.cat([x, torch.ones(1, dtype=torch.float64)])
@@ -67,6 +68,7 @@ def test_points_and_directions(a: Tensor, b: Tensor, x: Tensor):
     torch.testing.assert_close(composed, rigid.transform_points(a, rigid.transform_points(b, x)), rtol=0, atol=1e-14)
 
 
+@EXAMPLES
 @given(TRANSFORMS)
 def test_rotation_and_translation_round_trip(transform: Tensor):
     rotation_wxyz, translation = rigid.to_rotation_translation(transform)
@@ -84,11 +86,13 @@ def test_the_rotation_comes_before_the_translation():
     torch.testing.assert_close(rigid.transform_directions(transform, x), y, rtol=0, atol=1e-15)
 
 
+@EXAMPLES
 @given(TWISTS)
 def test_exp_is_the_matrix_exponential(twist: Tensor):
     torch.testing.assert_close(rigid.se3_exp(twist), matrix_exponential(generator(twist)), rtol=0, atol=2e-14)
 
 
+@EXAMPLES
 @given(TWISTS, st.floats(-2, 2), st.floats(-2, 2))
 def test_screw_motions_about_one_axis_add_up(twist: Tensor, s: float, t: float):
     product = rigid.se3_exp(s * twist) @ rigid.se3_exp(t * twist)
@@ -96,6 +100,7 @@ def test_screw_motions_about_one_axis_add_up(twist: Tensor, s: float, t: float):
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@EXAMPLES
 @given(twist=TWISTS)
 def test_log_undoes_exp(dtype: torch.dtype, twist: Tensor):
     twist = twist.to(dtype)

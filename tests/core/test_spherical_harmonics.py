@@ -14,8 +14,7 @@ from torch import Tensor
 from recon4d.core import InputError, quaternion
 from recon4d.core import spherical_harmonics as sh
 
-settings.register_profile("core", deadline=None, max_examples=60)
-settings.load_profile("core")
+EXAMPLES = settings(deadline=None, max_examples=60)
 
 DTYPES = [torch.float32, torch.float64]
 COORDINATES = st.floats(-1, 1, width=32)
@@ -50,6 +49,7 @@ def test_orthonormal_over_the_sphere(degree: int):
     torch.testing.assert_close(gram, torch.eye((degree + 1) ** 2, dtype=torch.float64), rtol=0, atol=3e-15)
 
 
+@EXAMPLES
 @given(DIRECTIONS)
 def test_order_and_signs(direction: Tensor):
     """Each function, up to a positive factor, is the polynomial that the splat format prescribes."""
@@ -89,6 +89,7 @@ def test_order_and_signs(direction: Tensor):
     torch.testing.assert_close(sh.basis(direction, 3), factors * expected, rtol=0, atol=2e-15)
 
 
+@EXAMPLES
 @given(DIRECTIONS)
 def test_lower_degrees_are_prefixes(direction: Tensor):
     full = sh.basis(direction, 3)
@@ -96,6 +97,7 @@ def test_lower_degrees_are_prefixes(direction: Tensor):
         assert torch.equal(sh.basis(direction, degree), full[: (degree + 1) ** 2])
 
 
+@EXAMPLES
 @given(DIRECTIONS, DIRECTIONS, st.floats(0, math.pi))
 def test_rotation_keeps_the_energy_of_each_band_and_the_angle_between_directions(
     direction: Tensor, axis: Tensor, angle: float
@@ -113,6 +115,7 @@ def test_rotation_keeps_the_energy_of_each_band_and_the_angle_between_directions
         assert (after[band] * after_other[band]).sum().item() == pytest.approx(product, abs=5e-15)
 
 
+@EXAMPLES
 @given(DIRECTIONS, DIRECTIONS, st.floats(0, math.pi))
 def test_a_turned_function_stays_in_its_band_with_its_energy(direction: Tensor, axis: Tensor, angle: float):
     """Projecting a rotated single-degree function gives coefficients of that degree only, of the same length."""

@@ -12,8 +12,7 @@ from torch import Tensor
 
 from recon4d.core import InputError, SE3Spline, quaternion
 
-settings.register_profile("core", deadline=None, max_examples=6)
-settings.load_profile("core")
+EXAMPLES = settings(deadline=None, max_examples=6)
 
 
 def randn(*shape: int, seed: int = 0) -> Tensor:
@@ -34,6 +33,7 @@ def angles(a: Tensor, b: Tensor) -> Tensor:
 
 
 @pytest.mark.parametrize("radians_per_step", [0.0, 0.01, 0.5, 1.5])
+@EXAMPLES
 @given(seed=st.integers(0, 1000), count=st.integers(4, 12))
 def test_recovers_a_spline_from_samples(radians_per_step: float, seed: int, count: int):
     truth = random_spline(count=count, radians_per_step=radians_per_step, seed=seed)
