@@ -1,8 +1,8 @@
 // Backward pass over one tile.
 //
 // Work plan: surfel by surfel, front to back, over just the blocks that the forward pass marked.  Per pixel one scalar of
-// state is replayed, S = sum over the surfels so far of w q, where q is what the loss would gain per unit of weight; then
-//     dL/dalpha_i = T_i q_i - (S_total - S_i) / (1 - alpha_i).
+// state is replayed, R = sum over the surfels still to come of w q, where q is what the loss would gain per unit of weight:
+//     dL/dalpha_i = T_i q_i - R_i / (1 - alpha_i).
 // The gradient of a surfel is summed over the tile's pixels in registers, as moments that do not depend on its own
 // parameters (sum g, sum g dx, sum g dx^2, ...), folded across lanes once per tile and stored in a slot of its own: no two
 // threads ever add to the same number, and the sum over a surfel's tiles (gradients.h) has one fixed order.
@@ -14,11 +14,12 @@ inline namespace R4D_ISA {
 
 // Per pixel: what the loop reads and the two numbers that it carries along.
 struct PixelState {
-  Lanes transmittance, gathered;                        // T and S
+  Lanes x, y;                                           // pixel centres
+  Lanes transmittance, remaining;                       // T and R
   Lanes red, green, blue, nx, ny, nz, depth, median;    // gradients of the sums over w
   Lanes constant;                                       // alpha's, and the distortion's part that is the same for all surfels
   Lanes d1, d2;                                         // the distortion's: q contains s (d1 s - d2)
-  Lanes shift, total;                                   // where s is measured from; S_total
+  Lanes shift;                                          // where s is measured from
 };
 
 struct BackwardScratch {
@@ -75,9 +76,8 @@ inline void prepare_block(const Frame<Scalar>& f, const Backward<Scalar>& g, Pix
   p.d2 = Lanes(2) * v_dist * m1;
   p.constant = fma(v_dist, m2, v_alpha);
   total = fma(v_alpha, alpha, total);
-  p.total = fma(Lanes(2) * v_dist, alpha * m2 - m1 * m1, total);
+  p.remaining = fma(Lanes(2) * v_dist, alpha * m2 - m1 * m1, total);
   p.transmittance = inside;
-  p.gathered = Lanes(0);
 }
 
 // Sums over the pixels of a tile; the order is that of the slots.
@@ -89,9 +89,9 @@ struct SurfelSums {
 };
 
 template <int kChannels, bool kSpecial>
-R4D_HD void visit_backward(const Frame<Scalar>& f, const Record<Scalar>& s, PixelState& p, const Lanes* v_color, Lanes x,
-                           Lanes y, SurfelSums& a, Lanes* sum_color) {
-  const Visit h = visit<kSpecial>(s, x, y, f.limits.near_plane);
+R4D_HD void visit_backward(const Frame<Scalar>& f, const Record<Scalar>& s, PixelState& p, const Lanes* v_color,
+                           SurfelSums& a, Lanes* sum_color) {
+  const Visit h = visit<kSpecial>(s, p.x, p.y, f.limits.near_plane);
   const Lanes rho = minimum(h.rho3, h.rho2);
   const Lanes t = p.transmittance;
   const Mask hit = (rho <= Lanes(s.cut)) & (Lanes(f.limits.min_transmittance) < t);
@@ -120,10 +120,12 @@ R4D_HD void visit_backward(const Frame<Scalar>& f, const Record<Scalar>& s, Pixe
   const Lanes slope = p.d1 * shifted;
   q = fma(shifted, slope - p.d2, q);
 
-  p.gathered = fma(weight, q, p.gathered);
-  const Lanes v_alpha = fma(t, q, (p.gathered - p.total) * reciprocal(Lanes(1) - alpha));
+  const Lanes gain = weight * q;
+  const Lanes remaining = p.remaining - gain;
+  p.remaining = remaining;
   const Mask free = hit & (raw < Lanes(f.limits.alpha_max));  // nothing flows through a clamped alpha
-  const Lanes g = keep(free, Lanes(-kLn2) * alpha * v_alpha);  // dL/drho
+  // dL/drho = -ln 2 alpha dL/dalpha
+  const Lanes g = keep(free, Lanes(kLn2) * (alpha * reciprocal(Lanes(1) - alpha) * remaining - gain));
   const Mask on_disc = h.rho3 <= h.rho2;
   const Lanes g3 = keep(on_disc, g), low = g - g3;
   const Lanes gr = g3 * h.den_inverse, gn = gr * h.den_inverse;
@@ -168,7 +170,7 @@ R4D_HD void visit_backward(const Frame<Scalar>& f, const Record<Scalar>& s, Pixe
 
 template <int kChannels, bool kSpecial>
 inline void surfel_backward(const Frame<Scalar>& f, BackwardScratch& w, const Lanes* v_color, Lanes* sum_color,
-                            const PixelGrid& grid, const Record<Scalar>& s, uint32_t hits, Scalar* slot) {
+                            const Record<Scalar>* s, uint32_t hits, Scalar* slot) {
   const int channels = f.surfels.channels;
   SurfelSums a;
   Lanes* const sums = &a.g_dx;
@@ -177,8 +179,10 @@ inline void surfel_backward(const Frame<Scalar>& f, BackwardScratch& w, const La
     for (int c = 0; c < channels; ++c) sum_color[c] = Lanes(0);
   for (; hits; hits &= hits - 1) {
     const int b = __builtin_ctz(hits);
-    const Lanes x = grid.x + Lanes((b % kBlocksX) * kBlockWidth), y = grid.y + Lanes((b / kBlocksX) * kBlockHeight);
-    visit_backward<kChannels, kSpecial>(f, s, w.pixel[b], v_color + b * channels, x, y, a, sum_color);
+    // Makes the record look different in every round: else the compiler would spread all of its numbers over registers
+    // before the loop, run out of them, and spill whole vectors where four-byte broadcasts from memory cost nothing.
+    asm("" : "+r"(s));
+    visit_backward<kChannels, kSpecial>(f, *s, w.pixel[b], v_color + b * channels, a, sum_color);
   }
   if (kChannels == 3) {
     sum16(sums, slot);
@@ -202,28 +206,33 @@ inline void backward_tile(const Frame<Scalar>& f, const Backward<Scalar>& g, voi
   const int64_t begin = f.tile_begin[tile], end = f.tile_begin[tile + 1];
   if (begin == end) return;
   const int tile_x = tile % f.tiles_x, tile_y = tile / f.tiles_x;
+  const PixelGrid grid;
   for (int b = 0; b < kBlocks; ++b) {
     const BlockPlace place = block_place(tile_x, tile_y, b, f.width, f.height);
-    if (place.x < f.width && place.y < f.height)
-      prepare_block<kChannels>(f, g, w.pixel[b], v_color + b * channels, tile, b, place);
+    if (place.x >= f.width || place.y >= f.height) continue;
+    prepare_block<kChannels>(f, g, w.pixel[b], v_color + b * channels, tile, b, place);
+    w.pixel[b].x = grid.x + Lanes(place.x);
+    w.pixel[b].y = grid.y + Lanes(place.y);
   }
-  const PixelGrid grid;
+  constexpr int kAhead = 4;
   for (int64_t i = begin; i < end; ++i) {
-    if (i + 4 < end) {
-      const char* next = reinterpret_cast<const char*>(&f.records[f.instances[i + 4]]);
-      __builtin_prefetch(next);
-      __builtin_prefetch(next + 64);
+    if (i + kAhead < end) {
+      const char* record = reinterpret_cast<const char*>(&f.records[f.instances[i + kAhead]]);
+      __builtin_prefetch(record);
+      __builtin_prefetch(record + 64);
+      const Scalar* slot = g.slots + int64_t(f.slot_of[i + kAhead]) * g.slot_size;
+      __builtin_prefetch(slot, 1);
+      __builtin_prefetch(slot + 16, 1);
     }
-    Scalar* slot = g.slots + i * g.slot_size;
+    Scalar* slot = g.slots + int64_t(f.slot_of[i]) * g.slot_size;
     const uint32_t hits = f.hits[i];
-    if (!hits) continue;  // the gradient pass looks at the same bits and skips the slot
-    Record<Scalar> s = f.records[f.instances[i]];
-    s.cx -= Scalar(tile_x * kTileSize);
-    s.cy -= Scalar(tile_y * kTileSize);
-    if (__builtin_expect(s.special, 0))
-      surfel_backward<kChannels, true>(f, w, v_color, sum_color, grid, s, hits, slot);
+    const Record<Scalar>& s = f.records[f.instances[i]];
+    if (!hits)
+      for (int c = 0; c < g.slot_size; ++c) slot[c] = 0;
+    else if (__builtin_expect(s.special, 0))
+      surfel_backward<kChannels, true>(f, w, v_color, sum_color, &s, hits, slot);
     else
-      surfel_backward<kChannels, false>(f, w, v_color, sum_color, grid, s, hits, slot);
+      surfel_backward<kChannels, false>(f, w, v_color, sum_color, &s, hits, slot);
   }
 }
 

@@ -21,8 +21,8 @@ struct BlockState {
 
 struct ForwardScratch {
   BlockState state[kBlocks];
-  Lanes rho[kRun], den[kRun], den_inverse[kRun];
-  Record<Scalar> records[kChunk];
+  Lanes rho[kRun], den[kRun];
+  const Record<Scalar>* records[kChunk];
   uint32_t hits[kChunk];
   uint16_t list[kBlocks][kChunk];
   int list_size[kBlocks];
@@ -38,20 +38,19 @@ R4D_HD void block_range(Scalar low, Scalar high, int size, int blocks, int& firs
   last = b < Scalar(blocks - 1) ? (b < 0 ? -1 : static_cast<int>(b)) : blocks - 1;
 }
 
-// Copies the chunk's records relative to the tile's corner and deals them out to the live blocks.
+// Deals the chunk's surfels out to the live blocks.
 inline void deal_chunk(const Frame<Scalar>& f, ForwardScratch& w, const uint32_t* instances, int count, uint32_t live,
                        Scalar corner_x, Scalar corner_y) {
+  constexpr int kAhead = 12;
   for (int b = 0; b < kBlocks; ++b) w.list_size[b] = 0;
   for (int j = 0; j < count; ++j) {
-    if (j + 8 < count) {
-      const char* next = reinterpret_cast<const char*>(&f.records[instances[j + 8]]);
+    if (j + kAhead < count) {
+      const char* next = reinterpret_cast<const char*>(&f.records[instances[j + kAhead]]);
       __builtin_prefetch(next);
       __builtin_prefetch(next + 64);
     }
-    Record<Scalar>& s = w.records[j];
-    s = f.records[instances[j]];
-    s.cx -= corner_x;
-    s.cy -= corner_y;
+    const Record<Scalar>& s = f.records[instances[j]];
+    w.records[j] = &s;
     w.hits[j] = 0;
     int bx0, bx1, by0, by1;
     block_range(s.x0 - corner_x, s.x1 - corner_x, kBlockWidth, kBlocksX, bx0, bx1);
@@ -78,25 +77,24 @@ inline bool blend_block(const Frame<Scalar>& f, ForwardScratch& w, Lanes* color,
     const int end = size - start < kRun ? size : start + kRun;
     int found = 0;
     for (int k = start; k < end; ++k) {
-      const Record<Scalar>& s = w.records[list[k]];
+      const Record<Scalar>& s = *w.records[list[k]];
       Visit h = visit<false>(s, x, y, near_plane);
       if (__builtin_expect(s.special, 0)) h = visit<true>(s, x, y, near_plane);
       const Lanes rho = minimum(h.rho3, h.rho2);
       w.rho[found] = rho;
       w.den[found] = h.depth_den;
-      w.den_inverse[found] = h.depth_den_inverse;
       w.run[found] = list[k];
       found += any(rho <= Lanes(s.cut));
     }
     for (int k = 0; k < found; ++k) {
       const int j = w.run[k];
-      const Record<Scalar>& s = w.records[j];
+      const Record<Scalar>& s = *w.records[j];
       const Lanes rho = w.rho[k], t = st.transmittance;
       const Mask hit = (rho <= Lanes(s.cut)) & (min_transmittance < t);
       const Lanes alpha = minimum(exponential2(Lanes(s.log2_opacity) - rho), alpha_max);
       const Lanes weight = keep(hit, alpha * t);
       const Lanes left = t - weight;
-      const Lanes z = Lanes(s.mz) * w.den_inverse[k];
+      const Lanes z = Lanes(s.mz) * reciprocal(w.den[k]);
       const Lanes inverse_z = w.den[k] * Lanes(s.mz_inverse);
       w.hits[j] |= static_cast<uint32_t>(any(hit)) << block;
       // s is measured from the first hit's, or the difference of two close layers would drown in rounding.
@@ -177,7 +175,7 @@ inline void forward_tile(const Frame<Scalar>& f, void* scratch, int tile) {
     deal_chunk(f, w, f.instances + at, count, live, Scalar(tile_x * kTileSize), Scalar(tile_y * kTileSize));
     for (int b = 0; b < kBlocks; ++b) {
       if (!w.list_size[b]) continue;
-      const Lanes x = grid.x + Lanes((b % kBlocksX) * kBlockWidth), y = grid.y + Lanes((b / kBlocksX) * kBlockHeight);
+      const Lanes x = grid.x + Lanes(place[b].x), y = grid.y + Lanes(place[b].y);
       if (!blend_block<kChannels>(f, w, color + b * channels, b, x, y)) live &= ~(1u << b);
     }
     for (int j = 0; j < count; ++j) f.hits[at + j] = w.hits[j];

@@ -42,7 +42,7 @@ struct SurfelGradients {
 
 // What a pixel reads of a surfel.  a, b and h as in recon4d/projection.h.
 template <class T>
-struct alignas(sizeof(T) * 8) Record {
+struct alignas(sizeof(T) * 8) Record {  // 96 bytes in single precision
   T cx, cy, ax, ay, bx, by, hx, hy;
   T log2_opacity, cut;   // rho in log2 units is a hit up to cut = log2(opacity / alpha_min)
   T mz, mz_inverse;
@@ -50,8 +50,8 @@ struct alignas(sizeof(T) * 8) Record {
   T x0, x1, y0, y1;      // footprint
   int32_t id;
   int32_t special;       // the visit needs the tests that most surfels can never fail
-  T unused_;
 };
+static_assert(sizeof(Record<float>) == 96, "one and a half cache lines, no padding");
 
 // Half-open range of tiles.
 struct TileRect {
@@ -80,6 +80,10 @@ struct Frame {
   // Binning: the surfels of tile t, front to back, are instances[tile_begin[t] .. tile_begin[t + 1]).
   const int64_t* tile_begin;
   const uint32_t* instances;
+  // The same pairs by surfel: slot_of[i] is the place of instance i in the list of all surfels' instances, in which those
+  // of surfel n are [first[n] .. first[n + 1]).
+  const uint32_t* slot_of;
+  const int64_t* first;
   uint32_t* hits;            // [instances] the blocks of the tile in which the surfel was blended
 
   // Sums per pixel that the backward pass needs: per tile, per block, M1, M2 and the shift of s.
@@ -91,10 +95,8 @@ struct Frame {
 template <class T>
 struct Backward {
   Planes<T> upstream;        // gradients of the outputs
-  T* slots;                  // [instances, slot_size] gradients of one surfel in one tile
+  T* slots;                  // [instances by surfel, slot_size] gradients of one surfel in one tile
   int slot_size;
-  const int64_t* first;      // [N + 1] where the surfel's entries of instance_of begin
-  const uint32_t* instance_of;  // instances of every surfel
   SurfelGradients<T> surfels;
   T* camera_partials;        // [groups, kCameraGradientSize]
 };

@@ -5,17 +5,14 @@
 namespace recon4d {
 inline namespace R4D_ISA {
 
-// Sums a surfel's slots in the order of its tiles.
-inline bool sum_slots(const Frame<Scalar>& f, const Backward<Scalar>& g, int64_t surfel, Scalar* total) {
-  bool any_hit = false;
-  for (int64_t k = g.first[surfel]; k < g.first[surfel + 1]; ++k) {
-    const int64_t at = g.instance_of[k];
-    if (!f.hits[at]) continue;
-    const Scalar* slot = g.slots + at * g.slot_size;
-    any_hit = true;
-    for (int c = 0; c < g.slot_size; ++c) total[c] += slot[c];
-  }
-  return any_hit;
+// Sums a surfel's slots in the order of its tiles; they lie side by side.
+inline void sum_slots(const Frame<Scalar>& f, const Backward<Scalar>& g, int64_t surfel, Scalar* total) {
+  const int size = g.slot_size;
+  const Scalar* slot = g.slots + f.first[surfel] * size;
+  const Scalar* const end = g.slots + f.first[surfel + 1] * size;
+  for (int c = 0; c < size; ++c) total[c] = slot[c];
+  for (slot += size; slot < end; slot += size)
+    for (int c = 0; c < size; ++c) total[c] += slot[c];
 }
 
 // Gradient to Projected from the moments that the tiles summed (see SurfelSums in backward.h).
@@ -95,9 +92,8 @@ inline void surfel_gradients(const Frame<Scalar>& f, const Backward<Scalar>& g, 
     uint32_t seen = 0;
     for (int c = 0; c < slots; ++c) store(lanes[c], Lanes(0));
     for (int l = 0; l < count; ++l) {
-      if (i + l + 8 < end) __builtin_prefetch(g.slots + int64_t(g.instance_of[g.first[i + l + 8]]) * slots);
-      for (int c = 0; c < slots; ++c) total[c] = 0;
-      if (!sum_slots(f, g, i + l, total)) continue;
+      if (f.first[i + l] == f.first[i + l + 1]) continue;
+      sum_slots(f, g, i + l, total);
       seen |= 1u << l;
       for (int c = 0; c < slots; ++c) lanes[c][l] = total[c];
     }

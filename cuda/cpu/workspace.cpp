@@ -1,6 +1,9 @@
 #include "workspace.h"
 
 #include <omp.h>
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
 
 #include <cstring>
 #include <limits>
@@ -20,6 +23,18 @@ constexpr int64_t kProjectionGrain = 2048;
 int tile_count(const TileRect& r) { return (r.x1 - r.x0) * (r.y1 - r.y0); }
 
 }  // namespace
+
+void* allocate_aligned(size_t bytes) {
+  constexpr size_t kHugePage = size_t{1} << 21;
+  const bool huge = bytes >= kHugePage;
+  const size_t alignment = huge ? kHugePage : 64;
+  void* p = nullptr;
+  if (posix_memalign(&p, alignment, (bytes + alignment) / alignment * alignment) != 0) throw std::bad_alloc();
+#ifdef __linux__
+  if (huge) madvise(p, (bytes + alignment) / alignment * alignment, MADV_HUGEPAGE);  // a wish; refusal is harmless
+#endif
+  return p;
+}
 
 template <>
 const Kernels<double>& choose_kernels<double>(const char* name) {
@@ -126,8 +141,7 @@ void Workspace<T>::bin(int threads) {
   order = sort_pairs(keys, keys_other_.resize(n), order, order_other_.resize(n), visible, threads);
 
   uint32_t* instances = instances_.resize(total);
-  uint32_t* instance_of = instance_of_.resize(total + 1);
-  instance_of[total] = 0;  // what a prefetch behind the last surfel reads
+  uint32_t* slot_of = slot_of_.resize(total);
   int64_t* tile_begin = tile_begin_.resize(tiles + 1);
   int64_t* cursors = cursors_.resize(static_cast<int64_t>(threads) * tiles);
 #pragma omp parallel num_threads(threads)
@@ -164,12 +178,14 @@ void Workspace<T>::bin(int threads) {
         for (int x = r.x0; x < r.x1; ++x) {
           const int64_t at = mine[y * f.tiles_x + x]++;
           instances[at] = id;
-          instance_of[slot++] = static_cast<uint32_t>(at);
+          slot_of[at] = static_cast<uint32_t>(slot++);
         }
     }
   }
   f.tile_begin = tile_begin;
   f.instances = instances;
+  f.slot_of = slot_of;
+  f.first = first;
 }
 
 template <class T>
@@ -184,8 +200,6 @@ void Workspace<T>::backward(const SurfelArrays<T>& surfels, const T* background,
   g.upstream = upstream;
   g.slot_size = kGeometrySlots + surfels.channels;
   g.slots = slots_.resize(instance_count_ * g.slot_size);
-  g.first = first_.data();
-  g.instance_of = instance_of_.data();
   g.surfels = gradients;
   const int64_t groups = (surfels.count + kSurfelsPerGroup - 1) / kSurfelsPerGroup;
   g.camera_partials = camera_partials_.resize(groups * kCameraGradientSize);
@@ -208,7 +222,7 @@ void Workspace<T>::backward(const SurfelArrays<T>& surfels, const T* background,
 template <class T>
 int64_t Workspace<T>::bytes() const {
   return records_.bytes() + rects_.bytes() + keys_.bytes() + keys_other_.bytes() + order_.bytes() + order_other_.bytes() +
-         instances_.bytes() + hits_.bytes() + instance_of_.bytes() + first_.bytes() + tile_begin_.bytes() +
+         instances_.bytes() + hits_.bytes() + slot_of_.bytes() + first_.bytes() + tile_begin_.bytes() +
          cursors_.bytes() + pixel_sums_.bytes() + slots_.bytes() + camera_partials_.bytes() + scratch_.bytes();
 }
 

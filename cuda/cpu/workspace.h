@@ -12,6 +12,10 @@
 
 namespace recon4d {
 
+// Memory for a large array.  Surfels are visited in no particular order, so arrays beyond a few megabytes ask for huge
+// pages: otherwise every visit misses the address cache as well as the data cache.
+void* allocate_aligned(size_t bytes);
+
 // Grows, never shrinks; contents are lost when it grows.  Aligned to a cache line.
 template <class T>
 class Buffer {
@@ -19,9 +23,9 @@ class Buffer {
   T* resize(int64_t count) {
     if (count > capacity_) {
       const int64_t grown = count + count / 4;
-      void* p = nullptr;
-      if (posix_memalign(&p, 64, static_cast<size_t>(grown) * sizeof(T) + 64) != 0) throw std::bad_alloc();
-      data_.reset(static_cast<T*>(p));
+      data_.reset();  // first, or old and new would be held together
+      capacity_ = 0;
+      data_.reset(static_cast<T*>(allocate_aligned(static_cast<size_t>(grown) * sizeof(T))));
       capacity_ = grown;
     }
     return data_.get();
@@ -94,7 +98,7 @@ class Workspace {
   Buffer<Record<T>> records_;
   Buffer<TileRect> rects_;
   Buffer<Key> keys_, keys_other_;
-  Buffer<uint32_t> order_, order_other_, instances_, hits_, instance_of_;
+  Buffer<uint32_t> order_, order_other_, instances_, hits_, slot_of_;
   Buffer<int64_t> first_, tile_begin_, cursors_;
   Buffer<T> pixel_sums_, slots_, camera_partials_;
   Buffer<char> scratch_;

@@ -17,7 +17,7 @@ from recon4d.render.arguments import check_arguments
 from recon4d.render.backends import available_backends, load_backend
 from recon4d.render.limits import Limits
 from recon4d.render.output import RasterOutput
-from recon4d.render.values import raise_bad_values
+from recon4d.render.values import raise_bad_values, raise_not_finite
 
 __all__ = ["Limits", "RasterOutput", "available_backends", "raise_bad_values", "rasterize"]
 
@@ -62,12 +62,13 @@ def rasterize(
         The images and the surfels' radii on screen.
 
     Raises:
-        InputError: for a wrong type, dtype, device, layout, shape, batch size, camera matrix or limit, and for surfels
-            with NaN, infinity, a zero quaternion, a negative scale or an opacity outside [0, 1].
+        InputError: for a wrong type, dtype, device, layout, shape, batch size, camera matrix or limit, for NaN and
+            infinity anywhere, and for zero quaternions, negative scales and opacities outside [0, 1].
         BackendError: when the backend asked for cannot run here.
     """
     limits = Limits(near=near, alpha_min=alpha_min, alpha_max=alpha_max, min_transmittance=min_transmittance)
     batch = check_arguments(surfels, cameras, background=background, screen_offsets=screen_offsets)
+    raise_not_finite(background=background, screen_offsets=screen_offsets)
     output = load_backend(backend, batch.surfels.centers.device).rasterize_batch(
         batch.surfels,
         batch.K,
@@ -80,4 +81,4 @@ def rasterize(
     )
     if batch.background_image is not None:
         output = replace(output, color=output.color + (1 - output.alpha) * batch.background_image)
-    return output.view(0) if batch.single else output
+    return output.squeezed() if batch.single else output

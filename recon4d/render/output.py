@@ -43,3 +43,7 @@ class RasterOutput:
     def view(self, index: int) -> RasterOutput:
         """One view of a batch, without the batch axis."""
         return RasterOutput(**{name: tensor[index] for name, tensor in self.tensors().items()})
+
+    def squeezed(self) -> RasterOutput:
+        """The only view of a batch of one.  Unlike `view(0)`, its backward pass copies nothing."""
+        return RasterOutput(**{name: tensor.squeeze(0) for name, tensor in self.tensors().items()})
