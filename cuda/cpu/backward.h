@@ -88,15 +88,33 @@ struct SurfelSums {
   Lanes rho, mz, nx, ny, nz, red, green, blue;
 };
 
+// The first half of a visit: everything up to alpha.  It needs nothing that an earlier visit of the same surfel computes.
+template <bool kSpecial>
+struct Approach {
+  Visit v;
+  Lanes raw;     // alpha before the clamp
+  Mask hit, on_disc;
+};
+
+template <bool kSpecial>
+R4D_HD Approach<kSpecial> approach(const Frame<Scalar>& f, const Record<Scalar>& s, const PixelState& p) {
+  Approach<kSpecial> h;
+  h.v = visit<kSpecial>(s, p.x, p.y, f.limits.near_plane);
+  const Lanes rho = minimum(h.v.rho3, h.v.rho2);
+  h.hit = (Lanes(f.limits.min_transmittance) < p.transmittance) & (rho <= Lanes(s.cut));
+  h.on_disc = h.v.rho3 <= h.v.rho2;
+  h.raw = exponential2(Lanes(s.log2_opacity) - rho);
+  return h;
+}
+
+// The second half: blends, and adds to the surfel's sums.
 template <int kChannels, bool kSpecial>
-R4D_HD void visit_backward(const Frame<Scalar>& f, const Record<Scalar>& s, PixelState& p, const Lanes* v_color,
-                           SurfelSums& a, Lanes* sum_color) {
-  const Visit h = visit<kSpecial>(s, p.x, p.y, f.limits.near_plane);
-  const Lanes rho = minimum(h.rho3, h.rho2);
+R4D_HD void visit_backward(const Frame<Scalar>& f, const Record<Scalar>& s, const Approach<kSpecial>& approached,
+                           PixelState& p, const Lanes* v_color, SurfelSums& a, Lanes* sum_color) {
+  const Visit& h = approached.v;
+  const Mask hit = approached.hit, on_disc = approached.on_disc;
   const Lanes t = p.transmittance;
-  const Mask hit = (rho <= Lanes(s.cut)) & (Lanes(f.limits.min_transmittance) < t);
-  const Lanes raw = exponential2(Lanes(s.log2_opacity) - rho);
-  const Lanes alpha = keep(hit, minimum(raw, Lanes(f.limits.alpha_max)));
+  const Lanes alpha = keep(hit, minimum(approached.raw, Lanes(f.limits.alpha_max)));
   const Lanes weight = alpha * t;
   const Lanes left = t - weight;
   const Lanes z = Lanes(s.mz) * h.depth_den_inverse;
@@ -123,10 +141,10 @@ R4D_HD void visit_backward(const Frame<Scalar>& f, const Record<Scalar>& s, Pixe
   const Lanes gain = weight * q;
   const Lanes remaining = p.remaining - gain;
   p.remaining = remaining;
-  const Mask free = hit & (raw < Lanes(f.limits.alpha_max));  // nothing flows through a clamped alpha
+  const Mask free = hit & (approached.raw < Lanes(f.limits.alpha_max));  // nothing flows through a clamped alpha
   // dL/drho = -ln 2 alpha dL/dalpha
-  const Lanes g = keep(free, Lanes(kLn2) * (alpha * reciprocal(Lanes(1) - alpha) * remaining - gain));
-  const Mask on_disc = h.rho3 <= h.rho2;
+  const Lanes alpha_ln2 = Lanes(kLn2) * alpha;
+  const Lanes g = keep(free, nfma(Lanes(kLn2), gain, alpha_ln2 * reciprocal(Lanes(1) - alpha) * remaining));
   const Lanes g3 = keep(on_disc, g), low = g - g3;
   const Lanes gr = g3 * h.den_inverse, gn = gr * h.den_inverse;
   const Mask at_median =
@@ -177,12 +195,23 @@ inline void surfel_backward(const Frame<Scalar>& f, BackwardScratch& w, const La
   for (int i = 0; i < kGeometrySlots + 3; ++i) sums[i] = Lanes(0);
   if (kChannels != 3)
     for (int c = 0; c < channels; ++c) sum_color[c] = Lanes(0);
-  for (; hits; hits &= hits - 1) {
-    const int b = __builtin_ctz(hits);
+  // Software pipeline: the next visit's first half is under way while this one's second half runs.  A visit is one long
+  // chain of dependent operations, and the processor does not look far enough ahead to overlap two by itself.
+  int b = __builtin_ctz(hits);
+  Approach<kSpecial> ahead = approach<kSpecial>(f, *s, w.pixel[b]);
+  for (;;) {
+    const int now = b;
+    const Approach<kSpecial> current = ahead;
+    hits &= hits - 1;
     // Makes the record look different in every round: else the compiler would spread all of its numbers over registers
     // before the loop, run out of them, and spill whole vectors where four-byte broadcasts from memory cost nothing.
     asm("" : "+r"(s));
-    visit_backward<kChannels, kSpecial>(f, *s, w.pixel[b], v_color + b * channels, a, sum_color);
+    if (hits) {
+      b = __builtin_ctz(hits);
+      ahead = approach<kSpecial>(f, *s, w.pixel[b]);
+    }
+    visit_backward<kChannels, kSpecial>(f, *s, current, w.pixel[now], v_color + now * channels, a, sum_color);
+    if (!hits) break;
   }
   if (kChannels == 3) {
     sum16(sums, slot);

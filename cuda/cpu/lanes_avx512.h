@@ -63,11 +63,12 @@ R4D_HD Lanes reciprocal(Lanes x) {
 R4D_HD Lanes exponential2(Lanes x) {
   const __m512 whole = _mm512_roundscale_ps(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
   const __m512 f = _mm512_sub_ps(x.v, whole);
-  __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(1.3276472e-3f), f, _mm512_set1_ps(9.6755410e-3f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(5.5507131e-2f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(2.4022120e-1f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(6.9314694e-1f));
-  p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0000001f));
+  // Estrin's order: half the latency of Horner's.
+  const __m512 f2 = _mm512_mul_ps(f, f);
+  const __m512 p01 = _mm512_fmadd_ps(_mm512_set1_ps(6.9314694e-1f), f, _mm512_set1_ps(1.0000001f));
+  const __m512 p23 = _mm512_fmadd_ps(_mm512_set1_ps(5.5507131e-2f), f, _mm512_set1_ps(2.4022120e-1f));
+  const __m512 p45 = _mm512_fmadd_ps(_mm512_set1_ps(1.3276472e-3f), f, _mm512_set1_ps(9.6755410e-3f));
+  const __m512 p = _mm512_fmadd_ps(_mm512_fmadd_ps(p45, f2, p23), f2, p01);
   return _mm512_scalef_ps(p, whole);
 }
 

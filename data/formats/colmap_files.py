@@ -13,6 +13,7 @@ The quaternion and translation are cam_from_world.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -159,7 +160,7 @@ def _camera(where: str, number: int, model: int, width: int, height: int, parame
 
 
 def _image(where: str, number: int, pose: Sequence[float], camera: int, name: str) -> ColmapImage:
-    length = float(np.linalg.norm(pose[:4]))
+    length = math.hypot(*pose[:4])
     if not np.isfinite(pose).all() or not 1e-6 < length < 1e6:
         raise wrong(f"{where}: pose", "a finite quaternion and translation", str([float(value) for value in pose]))
     if not name:

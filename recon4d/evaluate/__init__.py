@@ -22,6 +22,7 @@ from recon4d.evaluate.photometric import ssim_map as ssim_map
 from recon4d.evaluate.protocols import PROTOCOLS as PROTOCOLS
 from recon4d.evaluate.protocols import Protocol as Protocol
 from recon4d.evaluate.protocols import Settings as Settings
+from recon4d.evaluate.report import write_html as write_html
 from recon4d.evaluate.result import Evaluation as Evaluation
 from recon4d.evaluate.result import FrameScores as FrameScores
 from recon4d.evaluate.scenes import evaluate_scene as evaluate_scene

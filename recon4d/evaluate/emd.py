@@ -71,14 +71,11 @@ def earth_movers(
 
 
 def _auction(
-    first: Float[np.ndarray, "n 3"], second: Float[np.ndarray, "n 3"], relative_gap: float
+    first: Float[np.ndarray, "n 3"], second: Float[np.ndarray, "n 3"], relative_gap: float | int
 ) -> EarthMovers | None:
     """A matching within the gap, or None where rounds or refinements run out."""
     partners = _first_partners(first, second)
-    nearest = np.linalg.norm(first - second[cKDTree(second).query(first)[1]], axis=1).mean()
-    widest = float(np.linalg.norm(np.ptp(np.concatenate([first, second]), axis=0)))
-    finest = max(0.25 * relative_gap * float(nearest), 1e-5 * widest)
-    epsilon = max(widest / 4, finest)
+    epsilon = 0.25 * float(np.linalg.norm(np.ptp(np.concatenate([first, second]), axis=0)))
     prices = np.zeros(len(first))
     rounds = _ROUNDS_PER_POINT * len(first)
     for _ in range(_REFINEMENTS):
@@ -87,32 +84,41 @@ def _auction(
             matching, rounds = _bid(partners, costs, prices, epsilon, rounds)
             if matching is None:
                 return None
-            if epsilon <= finest:
+            distance = float(np.linalg.norm(first - second[matching], axis=1).mean())
+            # A matching costs at most epsilon more than the best one among the partners: half of the gap for that, half
+            # for partners that were not considered.
+            wanted = 0.5 * relative_gap * distance
+            if epsilon <= wanted:
                 break
-            epsilon = max(epsilon / 5, finest)
-        distance = float(np.linalg.norm(first - second[matching], axis=1).mean())
-        bound, wanted = _dual(first, second, prices)
+            epsilon = max(epsilon / 5, 0.8 * wanted)
+        bound = _lower_bound(first, second, prices)
         if distance - bound <= relative_gap * distance:
             return EarthMovers(distance, bound)
-        partners = np.concatenate([partners, wanted], axis=1)
-        epsilon = 5 * finest
+        partners = np.concatenate([partners, _cheapest(first, second, prices)], axis=1)
     return None
 
 
-def _dual(
+def _lower_bound(
     first: Float[np.ndarray, "n 3"], second: Float[np.ndarray, "n 3"], prices: Float[np.ndarray, "n"]
-) -> tuple[float, Int[np.ndarray, "n k"]]:
-    """Lower bound on the mean distance from the prices, and the partners that look cheapest at these prices.
+) -> float:
+    """Lower bound on the mean distance from the prices, by weak duality over *all* pairs, not only the partners.
 
-    Weak duality over *all* pairs, not only the candidates: sum_i min_j (c_ij + p_j) - sum_j p_j never exceeds the
-    optimum.
+    The sum over i of min over j of (c_ij + p_j), less the sum of all p_j, never exceeds the optimum.
     """
-    total, wanted = -float(prices.sum()), []
-    for start in range(0, len(first), EXACT_LIMIT):
-        reduced = cdist(first[start : start + EXACT_LIMIT], second) + prices
-        wanted.append(np.argpartition(reduced, _ADDED, axis=1)[:, :_ADDED])
-        total += float(reduced.min(1).sum())
-    return max(0.0, total / len(first)), np.concatenate(wanted)
+    parts = range(0, len(first), EXACT_LIMIT)
+    cheapest = sum(float((cdist(first[i : i + EXACT_LIMIT], second) + prices).min(1).sum()) for i in parts)
+    return max(0.0, (cheapest - float(prices.sum())) / len(first))
+
+
+def _cheapest(
+    first: Float[np.ndarray, "n 3"], second: Float[np.ndarray, "n 3"], prices: Float[np.ndarray, "n"]
+) -> Int[np.ndarray, "n k"]:
+    """The partners that look cheapest at these prices."""
+    parts = range(0, len(first), EXACT_LIMIT)
+    chosen = [
+        np.argpartition(cdist(first[i : i + EXACT_LIMIT], second) + prices, _ADDED, axis=1)[:, :_ADDED] for i in parts
+    ]
+    return np.concatenate(chosen)
 
 
 def _first_partners(first: Float[np.ndarray, "n 3"], second: Float[np.ndarray, "n 3"]) -> Int[np.ndarray, "n k"]:

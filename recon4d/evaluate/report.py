@@ -8,10 +8,13 @@ from __future__ import annotations
 import base64
 import html
 import io
+import os
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from recon4d.data.files import write_bytes
 from recon4d.evaluate.result import MEANING, Evaluation, FrameScores
 
 _SIDE = 640
@@ -31,6 +34,11 @@ svg{background:#f6f6f8;display:block;margin:.2rem 0 .8rem}h3{margin-bottom:.2rem
 @media(prefers-color-scheme:dark){body{background:#16161a;color:#e6e6ea}td,th{border-color:#333}svg{background:#222228}
 td.u,figcaption{color:#999}}
 """
+
+
+def write_html(result: Evaluation, path: str | os.PathLike[str]) -> None:
+    """Writes the page atomically; the same result gives the same bytes."""
+    write_bytes(Path(path), page(result).encode())
 
 
 def page(result: Evaluation) -> str:

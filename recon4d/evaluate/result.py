@@ -1,6 +1,6 @@
 """What an evaluation found: every score under a stable key, frame by frame, and how it was measured.
 
-A score that does not apply is None (null in JSON); keys are always all there.  The HTML page is made in `report`.
+A score that does not apply is None (null in JSON); keys are always all there.  The HTML page is written by `report`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from recon4d.data.files import write_bytes, write_json
+from recon4d.data.files import write_json
 
 # Unit, and whether more is better, of every score in the order in which they are shown.
 MEANING: dict[str, tuple[str, str]] = {
@@ -133,12 +133,6 @@ class Evaluation:
     def write_json(self, path: str | os.PathLike[str]) -> None:
         """Writes `to_dict` atomically; the same result gives the same bytes."""
         write_json(Path(path), self.to_dict())
-
-    def write_html(self, path: str | os.PathLike[str]) -> None:
-        """Writes one self-contained page (no other files, no network) atomically."""
-        from recon4d.evaluate.report import page
-
-        write_bytes(Path(path), page(self).encode())
 
     def table(self) -> list[tuple[str, str, str]]:
         """(name, value, unit) of every score that applies, then what was measured on."""

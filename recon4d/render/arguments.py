@@ -24,6 +24,7 @@ _DIMENSIONS = {
     "features": ("N", "C"),
     "world_from_canonical_wxyz": ("N", 4),
 }
+_REQUIRED = ("centers", "rotations_wxyz", "scales", "opacities")
 _SH_SIZES = (1, 4, 9, 16)
 _MATRICES = ("K", "cam_from_world")
 # How far camera matrices may be from what they have to be, before it shows in an image.
@@ -127,9 +128,12 @@ def _squeezed(tensor: Tensor, size: int, ndim: int) -> Tensor:
 
 
 def _camera_list(cameras: Camera | Sequence[Camera]) -> list[Camera]:
-    views = [cameras] if isinstance(cameras, Camera) else list(cameras) if isinstance(cameras, Sequence) else []
+    if isinstance(cameras, Camera):
+        return [cameras]
+    views = list(cameras) if isinstance(cameras, Sequence) else []
     if not views or not all(isinstance(view, Camera) for view in views):
-        got = f"{type(cameras).__name__} of {[type(v).__name__ for v in views]}" if views else repr(cameras)[:80]
+        kinds = ", ".join(type(view).__name__ for view in views)
+        got = f"[{kinds}]" if isinstance(cameras, Sequence) else type(cameras).__name__
         raise InputError("cameras", expected="a Camera, or a list of at least one", got=got, fix="pass recon4d.Camera")
     sizes = sorted({(view.width, view.height) for view in views})
     if len(sizes) > 1:
@@ -152,7 +156,8 @@ def _check_surfels(surfels: Surfels) -> None:
             fix="give sh for colour that depends on the view, features for anything else",
         )
     count: int | None = None
-    for name, tensor in surfels.tensors().items():
+    arrays = {name: getattr(surfels, name) for name in _REQUIRED} | surfels.tensors()
+    for name, tensor in arrays.items():
         _check_tensor(f"surfels.{name}", tensor)
         dimensions = _DIMENSIONS[name]
         tail = tuple(tensor.shape)[-len(dimensions) :]

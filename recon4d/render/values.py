@@ -1,7 +1,7 @@
-"""Checks of the numbers inside surfel arrays: finite, and in the range that they mean something in.
+"""Checks of the numbers inside arrays: finite, and in the range that they mean something in.
 
-They read every array, so `rasterize` does not run them up front: each backend does, at the moment that costs it least.
-Shapes and types are the business of `arguments`.
+Those of surfels read every array, so `rasterize` does not run them up front: each backend does, at the moment that
+costs it least.  Shapes and types are the business of `arguments`.
 """
 
 from __future__ import annotations
@@ -24,10 +24,7 @@ def raise_bad_values(surfels: Surfels) -> None:
             quaternions of norm <= 1e-12 or too long to be normalised, scales < 0 and opacities outside [0, 1].
     """
     arrays = {name: tensor.detach() for name, tensor in surfels.tensors().items()}
-    for name, array in arrays.items():
-        _raise_where(
-            ~torch.isfinite(array), f"surfels.{name}", "finite numbers", "find where it became NaN or infinite"
-        )
+    raise_not_finite(**{f"surfels.{name}": array for name, array in arrays.items()})
     for name in ("rotations_wxyz", "world_from_canonical_wxyz"):
         if name in arrays:
             norm = torch.linalg.vector_norm(arrays[name], dim=-1)
@@ -37,6 +34,17 @@ def raise_bad_values(surfels: Surfels) -> None:
     opacities = arrays["opacities"]
     outside = (opacities < 0) | (opacities > 1)
     _raise_where(outside, "surfels.opacities", "numbers in [0, 1]", "take sigmoid() of a free parameter")
+
+
+def raise_not_finite(**arrays: Tensor | None) -> None:
+    """Raise if any array (by the name the caller knows it under; None is skipped) holds NaN or infinity.
+
+    Raises:
+        InputError: names the array, how many entries are bad and the first of them.
+    """
+    for name, array in arrays.items():
+        if array is not None:
+            _raise_where(~torch.isfinite(array), name, "finite numbers", "find where it became NaN or infinite")
 
 
 def _raise_where(bad: Tensor, what: str, expected: str, fix: str) -> None:

@@ -142,8 +142,9 @@ def write_bones(
     """Write the skeleton as truth.
 
     `names` [B]; `parents` [B] (-1 for a root); `rest_world_from_joint` [B, 4, 4]; `world_from_joint` [T, B, 4, 4] at
-    `seconds` [T]; `weight_indices` and `weights` [V, K] over the vertices of the meshes.  A vertex moves by the weighted
-    sum of world_from_joint @ inverse(rest_world_from_joint), up to scale and shear that the asset's nodes may have.
+    `seconds` [T]; `rest_vertices` [V, 3]; `weight_indices` and `weights` [V, K] over the vertices of the meshes.  At
+    any moment a vertex is the weighted sum of world_from_joint @ inverse(rest_world_from_joint) @ its rest vertex, except
+    those without weights (parts of an asset that no joint moves) and the work of morph targets.
     """
     frames = np.stack([rig.frames_at(float(t)) for t in clip_times])
     write_npz(
@@ -153,6 +154,7 @@ def write_bones(
         rest_world_from_joint=rig.rest,
         world_from_joint=frames,
         seconds=seconds,
+        rest_vertices=rig.rest_vertices,
         weight_indices=rig.indices.astype(np.int32),
         weights=rig.weights.astype(np.float32),
     )

@@ -148,7 +148,7 @@ class GltfFile:
         if count == 0:
             return np.zeros((0, columns), kind)
         rows = np.ndarray((count, width), np.uint8, data, offset, (stride, 1))
-        return np.ascontiguousarray(rows).view(kind).reshape(count, columns)
+        return rows.copy().view(kind).reshape(count, columns)
 
     def _apply_sparse(self, sparse: object, values: Shaped[np.ndarray, "count columns"], index: object) -> None:
         if not isinstance(sparse, dict):

@@ -101,6 +101,16 @@ class GltfClip:
         """`world_from_node` of all nodes at a time of the clip, in the file's axes."""
         return self.tree.world_matrices(self._channels, self._start + time)
 
+    def bind_frames(self, joints: list[int]) -> Float[np.ndarray, "b 4 4"]:
+        """Frames of `joints` in which their skin was bound to them; the first skin's where several share a joint."""
+        frames: dict[int, Float[np.ndarray, "4 4"]] = {}
+        for of_skin, inverse in self._skins.values():
+            for joint, matrix in zip(of_skin, inverse, strict=True):
+                if abs(np.linalg.det(matrix)) < 1e-30:
+                    raise self.file.fail("inverseBindMatrices", "matrices with an inverse", f"one of joint {joint}")
+                frames.setdefault(joint, np.linalg.inv(matrix))
+        return np.stack([frames[joint] for joint in joints])
+
     def influences(self, joints: list[int]) -> tuple[Int[np.ndarray, "v k"], Float[np.ndarray, "v k"]]:
         """Influences of all vertices over `joints`; zero weights for vertices of meshes without a skin."""
         width = max([4, *(p.joints.shape[1] for p in self.primitives)])
@@ -253,4 +263,7 @@ def _rig(clip: GltfClip, world_from_asset: Float[np.ndarray, "4 4"]) -> SubjectR
 
     indices, weights = clip.influences(joints)
     names = tuple(clip.tree.name(j) for j in joints)
-    return SubjectRig(names, tuple(parent_of(j) for j in joints), frames_at(0.0), frames_at, indices, weights)
+    bound = np.concatenate([p.positions for p in clip.primitives])
+    bound = bound @ world_from_asset[:3, :3].T + world_from_asset[:3, 3]
+    rest = world_from_asset @ clip.bind_frames(joints)
+    return SubjectRig(names, tuple(parent_of(j) for j in joints), rest, bound, frames_at, indices, weights)

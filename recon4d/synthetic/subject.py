@@ -19,7 +19,8 @@ class SubjectRig:
 
     Attributes:
         names, parents: of B joints; parent -1 for a root.
-        rest: [B, 4, 4] `world_from_joint` at rest.
+        rest: [B, 4, 4] `world_from_joint` at rest: the pose in which the skin was bound to the joints.
+        rest_vertices: [V, 3] vertices in that pose.
         frames_at: `world_from_joint` [B, 4, 4] at a time of the clip in seconds.  May scale and shear.
         indices, weights: [V, K] influences; the weights of a vertex that no joint moves are zero.
     """
@@ -27,6 +28,7 @@ class SubjectRig:
     names: tuple[str, ...]
     parents: tuple[int, ...]
     rest: Float[np.ndarray, "b 4 4"]
+    rest_vertices: Float[np.ndarray, "v 3"]
     frames_at: Callable[[float], Float[np.ndarray, "b 4 4"]]
     indices: Int[np.ndarray, "v k"]
     weights: Float[np.ndarray, "v k"]
@@ -89,6 +91,7 @@ def subject_of_creature(creature: Creature) -> Subject:
             skeleton.names,
             skeleton.parents,
             skeleton.rest(),
+            creature.vertices,
             creature.rig.pose,
             creature.rig.indices,
             creature.rig.weights,

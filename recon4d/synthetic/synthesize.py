@@ -1,7 +1,7 @@
 """Makes a data set with known truth from a moving subject: the work behind `recon4d synthesize`.
 
-The same settings give the same bytes, for any number of threads.  The folder is written under a temporary name and renamed
-when it is complete.
+The same settings give the same bytes, for any number of threads.  The folder is written under a temporary name and
+renamed when it is complete.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Colour on a mesh: every triangle carries its own small triangular grid of texels.
 
 "Mesh colors" (Yuksel, Keyser and House 2010): no atlas, no seams, detail as fine as asked for on every face, and a
-colour that depends on the place on the surface alone, so it sticks to whatever the surface does.  Whatever paints a surface
-(solid noise, an image) is baked into this one form before rendering.  Knows nothing of light.
+colour that depends on the place on the surface alone, so it sticks to whatever the surface does.  Whatever paints a
+surface (solid noise, an image) is baked into this one form before rendering.  Knows nothing of light.
 """
 
 from __future__ import annotations

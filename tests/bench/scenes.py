@@ -1,8 +1,8 @@
 """Scenes for benchmarks and for comparing backends: the same numbers for the same seed, on every machine.
 
 A scene is a closed bumpy object (70 % of the surfels) over a ground disc (20 %) among loose floaters (10 %), and a
-camera that frames the object.  Surfels are as large as their spacing asks for, so the overlap per pixel stays about the same
-as their number grows, as it does in trained scenes.
+camera that frames the object.  Surfels are as large as their spacing asks for, so the overlap per pixel stays about
+the same as their number grows, as it does in trained scenes.
 """
 
 from __future__ import annotations

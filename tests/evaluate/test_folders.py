@@ -11,7 +11,7 @@ import pytest
 
 from recon4d.core import InputError
 from recon4d.data import write_png
-from recon4d.evaluate import PSNR_CEILING, Evaluation, Settings, evaluate_images, flip, psnr, ssim
+from recon4d.evaluate import PSNR_CEILING, Evaluation, Settings, evaluate_images, flip, psnr, ssim, write_html
 from recon4d.evaluate.report import heat
 
 ISSUE_KEYS = [
@@ -139,7 +139,7 @@ def test_what_cannot_be_paired_is_refused(tmp_path: Path) -> None:
 def test_the_page_is_one_file_with_the_worst_frames(tmp_path: Path) -> None:
     ours, truth = folders(tmp_path)
     result = evaluate_images(ours, truth, settings=Settings(worst=2))
-    result.write_html(tmp_path / "report.html")
+    write_html(result, tmp_path / "report.html")
     text = (tmp_path / "report.html").read_text()
     assert text.startswith("<!doctype html>")
     assert text.count("data:image/png;base64,") == 6

@@ -17,7 +17,7 @@ from recon4d.core.spherical_harmonics import coefficients_from_color
 from recon4d.core.spline import SE3Spline
 from recon4d.data import Dataset, View, write_png
 from recon4d.data.formats.blender import write_blender
-from recon4d.evaluate import PSNR_CEILING, Settings, evaluate_scene, move_camera
+from recon4d.evaluate import PSNR_CEILING, Settings, evaluate_scene, move_camera, write_html
 from recon4d.evaluate.surfaces import Mesh, mesh_surface
 from recon4d.field import Field, IdentityWarp, RigidWarp
 from recon4d.render import rasterize
@@ -167,7 +167,7 @@ def test_the_truth_scores_perfect(world: World, tmp_path: Path) -> None:
     assert result.n_images == FRAMES
     result.write_json(tmp_path / "scores.json")
     assert json.loads((tmp_path / "scores.json").read_text())["track_error_percent"] == result.track_error_percent
-    result.write_html(tmp_path / "report.html")
+    write_html(result, tmp_path / "report.html")
     assert "test/r_00" in (tmp_path / "report.html").read_text()
 
 

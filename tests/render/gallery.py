@@ -57,14 +57,14 @@ def _full_screen() -> tuple[Surfels, Camera]:
     return random_surfels(40, seed=9, size=(3.0, 20.0), opacity=(0.05, 0.6)), camera(35, 18)
 
 
-def _grazing() -> tuple[Surfels, Camera]:
-    """Normals within 1e-5 to 1e-1 of a right angle to the view ray: thin ones, and some that count as edge-on."""
+def _leaning(low: float, high: float) -> tuple[Surfels, Camera]:
+    """Surfels seen almost edge-on: the cosine between normal and view ray is 10^low to 10^high."""
     surfels, view = random_surfels(150, seed=11, size=(0.1, 0.5)), camera(40, 30)
     generator = torch.Generator().manual_seed(0)
     ray = torch.nn.functional.normalize(surfels.centers.double() - view.center_in_world.double(), dim=1)
     aside = torch.nn.functional.normalize(torch.linalg.cross(ray, torch.randn(150, 3, generator=generator).double()))
-    lean = 10 ** (-1 - 4 * torch.rand(150, 1, generator=generator)).double()
-    normal = torch.nn.functional.normalize(aside + lean * ray)
+    cosine = 10 ** (low + (high - low) * torch.rand(150, 1, generator=generator).double())
+    normal = torch.nn.functional.normalize(aside + cosine * ray)
     tangent = torch.nn.functional.normalize(ray - (ray * normal).sum(1, keepdim=True) * normal)
     matrix = torch.stack([tangent, torch.linalg.cross(normal, tangent), normal], -1)
     spin = torch.nn.functional.pad(0.6 * torch.randn(150, 1, generator=generator).double(), (2, 0))
@@ -89,7 +89,9 @@ SCENES: dict[str, Callable[[], tuple[Surfels, Camera]]] = {
     "faint": _faint,
     "below a pixel": _below_a_pixel,
     "full screen": _full_screen,
-    "grazing": _grazing,
+    "grazing": functools.partial(_leaning, -3, -1),
+    "all but edge-on": functools.partial(_leaning, -3.9, -3),
+    "edge-on": functools.partial(_leaning, -6, -4.1),
     "around the camera": _around_the_camera,
 }
 

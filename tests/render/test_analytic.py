@@ -63,7 +63,8 @@ def test_a_surfel_parallel_to_the_image_is_a_plain_gaussian(backend: Backend, tu
     alpha = torch.where(alpha >= ALPHA_MIN, alpha, 0)[..., None]
     assert 20 < int((alpha > 0).sum()) < alpha.numel()
 
-    tolerance = {"rtol": 0, "atol": 1e-12 if dtype == torch.float64 else 2e-6}
+    # Observed in float32: 7e-6 of the depth, where little is left to divide by.
+    tolerance = {"rtol": 1e-12, "atol": 1e-12} if dtype == torch.float64 else {"rtol": 1e-5, "atol": 2e-6}
     torch.testing.assert_close(output.alpha, alpha, **tolerance)
     expected_color = alpha * torch.tensor(color, dtype=dtype) + (1 - alpha) * background
     torch.testing.assert_close(output.color, expected_color, **tolerance)
@@ -327,4 +328,5 @@ def test_radii_are_half_the_larger_side_of_the_footprint(backend: Backend):
         {"rotations_wxyz": about_z(45.0), "scales": (1.0, 1e-6)},
     )
     expected = torch.tensor([2 * r, 6 * r, r / math.sqrt(2), 0, 0, 0, 2 * r / math.sqrt(2)], dtype=torch.float64)
-    torch.testing.assert_close(backend(surfels, camera).radii, expected, rtol=1e-3, atol=1e-3)
+    # Compiled boxes are wider by a hair, so that rounding never cuts a pixel off.
+    torch.testing.assert_close(backend(surfels, camera).radii, expected, rtol=3e-3, atol=0.02)

@@ -26,6 +26,19 @@ from tests.render.helpers import (
 )
 
 
+def before_a_wall(surfels: Surfels) -> Surfels:
+    """The same and a wide, faint surfel behind them, so that no pixel is almost empty.
+
+    In a pixel with an alpha of 1e-13, depth divides noise by noise.
+    """
+    row = surfel_row({"scales": (4.0, 5.0), "opacities": 0.3, "centers": (0.1, 1.5, 0.05)}).tensors()
+    row["rotations_wxyz"] = torch.tensor([[0.77, 0.64, 0.02, -0.03]], dtype=torch.float64)
+    row["features"] = torch.full_like(surfels.tensors().get("features", surfels.centers)[:1], 0.4)
+    row["sh"] = torch.full_like(surfels.tensors().get("sh", surfels.centers)[:1], 0.2)
+    row["world_from_canonical_wxyz"] = row["rotations_wxyz"]
+    return Surfels(**{name: torch.cat([array, row[name]]) for name, array in surfels.tensors().items()})
+
+
 def check(
     backend: Backend, surfels: Surfels, view: Camera, *, each_entry: bool = False, constant: tuple[str, ...] = ()
 ) -> None:
@@ -35,7 +48,7 @@ def check(
     part of the backward pass is.  Each input is moved along one random direction, or entry by entry.  All inputs but
     the `constant` ones must matter.
     """
-    inputs = Inputs.of(surfels, view)
+    inputs = Inputs.of(before_a_wall(surfels), view)
     names = list(inputs.surfels.tensors())
     leaves = [inputs.surfels.tensors()[name] for name in names]
     intrinsics = torch.stack([view.K[0, 0], view.K[1, 1], view.K[0, 2], view.K[1, 2]])
