@@ -39,6 +39,7 @@ class View:
         flow_path: .npy [H, W, 2], pixels to the next time of the same camera, NaN = nothing.
         valid_path: image, white = may be scored.
         depth_scale: scene units of one unit of the depth file.
+        alpha_is_validity: the image's alpha marks pixels that may be scored, not the subject (DyCheck).
         distortion: lens of the file's pixels, None for a pinhole.
         video: open reader shared by the views of one video.
     """
@@ -57,6 +58,7 @@ class View:
     flow_path: Path | None = None
     valid_path: Path | None = None
     depth_scale: float = 1.0
+    alpha_is_validity: bool = False
     distortion: Lens | None = None
     video: VideoFrames | None = field(default=None, repr=False)
 
@@ -96,6 +98,8 @@ class View:
         colours) are right too; the larger value is yes.
         """
         if self.mask_path is None:
+            if self.alpha_is_validity:
+                return None
             pixels = self.load_image()
             return pixels[:, :, 3].astype(np.float32) / np.iinfo(pixels.dtype).max if pixels.shape[2] == 4 else None
         return self._undistorted(_as_mask(read_image(self.mask_path)), self.mask_path)
@@ -151,10 +155,18 @@ class View:
         return self._undistorted(_floats(self.flow_path, 2), self.flow_path)
 
     def load_valid(self) -> Bool[np.ndarray, "h w"] | None:
-        """Pixels that may be scored: the co-visibility mask, less what the lens did not see; None means all."""
+        """Pixels that may be scored: the co-visibility mask, less what the lens did not see; None means all.
+
+        Where alpha is validity (`alpha_is_validity`), transparent pixels are left out too.
+        """
         valid = None
         if self.valid_path is not None:
             valid = self._undistorted(_as_mask(read_image(self.valid_path)), self.valid_path, nearest=True) > 0.5
+        if self.alpha_is_validity:
+            pixels = self.load_image()
+            if pixels.shape[2] == 4:
+                opaque = pixels[:, :, 3] == np.iinfo(pixels.dtype).max
+                valid = opaque if valid is None else valid & opaque
         if self.distortion is not None and self.camera is not None:
             seen = source_pixels(self.distortion, self.camera)[1]
             valid = seen.copy() if valid is None else valid & seen

@@ -2,7 +2,8 @@
 
 Layout: `dataset.json` (ids, train_ids, val_ids), `metadata.json` (for each id: time_id or warp_id, camera_id),
 `scene.json` (scale, center), `camera/ID.json`, `rgb/Nx/ID.png`; from DyCheck also `splits/{train,val,test}.json` (which
-go before dataset.json), `extra.json` (fps, factor), `depth/Nx/ID.npy` and `covisible/Nx/SPLIT/ID.png`.
+go before dataset.json), `extra.json` (fps, factor), `depth/Nx/ID.npy` and `covisible/Nx/SPLIT/ID.png`.  `points.npy`
+holds background points without colours (read as gray).  Alpha in the images marks what may be scored, not the subject.
 
 Convention: OpenCV axes (x right, y down, z forward).  `orientation` [3, 3] is the rotation cam_from_world, `position`
 the camera centre in the world; pixel centres at +0.5; fy = focal_length * pixel_aspect_ratio; radial_distortion k1 k2
@@ -20,7 +21,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float64
 
-from recon4d.data.dataset import Dataset, make_dataset
+from recon4d.data.dataset import Dataset, Points, make_dataset
 from recon4d.data.files import inside, read_json, write_json
 from recon4d.data.formats import meta as meta_file
 from recon4d.data.formats.record import (
@@ -34,7 +35,7 @@ from recon4d.data.formats.record import (
     rigid,
     wrong,
 )
-from recon4d.data.images import image_size
+from recon4d.data.images import image_size, read_array
 from recon4d.data.lens import Lens
 from recon4d.data.view import SPLITS, View
 
@@ -83,9 +84,20 @@ def read_dycheck(folder: str | Path, *, factor: int | None = None) -> Dataset:
         scale=scale,
         center=(float(center[0]), float(center[1]), float(center[2])),
         meshes=meta.meshes,
+        points=_points(folder / "points.npy", scale, center),
         meta={**scene.content, **extra.content, **meta.content},
         warnings=() if extra.has("fps") else (f"{fps:g} frames a second are assumed: extra.json gives none",),
     )
+
+
+def _points(path: Path, scale: float, center: Float64[np.ndarray, "3"]) -> Points | None:
+    if not path.is_file():
+        return None
+    raw = read_array(path)
+    if raw.ndim != 2 or raw.shape[1] != 3 or not np.issubdtype(raw.dtype, np.floating) or not np.isfinite(raw).all():
+        raise wrong(str(path), "finite positions [points, 3]", f"{raw.dtype} {list(raw.shape)}")
+    count = len(raw)
+    return Points((raw.astype(np.float64) - center) * scale, np.full((count, 3), 128, np.uint8), np.full(count, -1.0))
 
 
 def _factor(folder: Path, extra: Record) -> int:
@@ -133,8 +145,10 @@ def _read_view(
     center_in_image = record.array("principal_point", (2,))
     radial = record.array("radial_distortion", (3,)) if record.has("radial_distortion") else np.zeros(3)
     tangential = np.zeros(2)
-    if record.has("tangential_distortion"):
-        tangential = record.array("tangential_distortion", (2,))
+    for key in ("tangential_distortion", "tangential"):  # The second is the name in old captures.
+        if record.has(key):
+            tangential = record.array(key, (2,))
+            break
     lens = Lens(
         fx=focal,
         fy=focal * record.number("pixel_aspect_ratio", 1.0, above=0.0),
@@ -163,6 +177,7 @@ def _read_view(
         depth_path=depth if depth.is_file() else None,
         valid_path=covisible if covisible.is_file() else None,
         depth_scale=scale,
+        alpha_is_validity=True,
         distortion=distortion,
     )
 

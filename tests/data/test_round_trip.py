@@ -359,6 +359,12 @@ def test_dycheck_reads_other_factors_depth_and_covisibility(tmp_path):
     back = read_dycheck(tmp_path).views[0]
     np.testing.assert_array_equal(back.load_depth(), np.full((10, 12), 2.0))
     np.testing.assert_array_equal(back.load_valid(), picture(0)[:, :, 0] > 127)
+    write_png(view.image_path, picture(0, alpha=True))
+    assert back.load_mask() is None, "alpha is validity here"
+    expected = (picture(0)[:, :, 0] > 127) & (picture(0, alpha=True)[:, :, 3] == 255)
+    np.testing.assert_array_equal(back.load_valid(), expected)
+    write_array(tmp_path / "points.npy", np.array([[1.0, 2.0, 3.0]]))
+    np.testing.assert_array_equal(read_dycheck(tmp_path).points.positions, [[0.5, 1.0, 1.5]])
     large = read_dycheck(tmp_path, factor=1).views[0]
     assert (large.camera.width, large.camera.height) == (24, 20)
     torch.testing.assert_close(large.camera.K[:2], camera.K[:2] * 2, rtol=1e-12, atol=1e-12)
