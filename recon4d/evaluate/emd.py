@@ -24,7 +24,7 @@ EXACT_LIMIT = 1024
 _NEIGHBOURS = 128  # partners that a point may be matched with at first
 _ADDED = 32  # partners added to each point where the bound is not yet close enough
 _REFINEMENTS = 8
-_ROUNDS_PER_POINT = 16
+_ROUNDS_PER_POINT = 32
 
 
 @dataclass(frozen=True)
@@ -95,6 +95,7 @@ def _auction(
         if distance - bound <= relative_gap * distance:
             return EarthMovers(distance, bound)
         partners = np.concatenate([partners, _cheapest(first, second, prices)], axis=1)
+        epsilon *= 25  # prices that are already right move fast at a coarse epsilon, and crawl at a fine one
     return None
 
 
