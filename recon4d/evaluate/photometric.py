@@ -3,10 +3,10 @@
 Values are display-encoded, in [0, 1] or 8/16 bit.  Nothing is resized, cropped, or converted to gray or linear light.
 
 SSIM: Z. Wang, A. C. Bovik, H. R. Sheikh, E. P. Simoncelli, "Image quality assessment: from error visibility to
-    structural
-similarity", 2004; an 11 x 11 Gaussian window of sigma 1.5, population covariances, K1 = 0.01, K2 = 0.03, mean over the
-three channels and over the pixels whose window lies inside the image (scikit-image's `gaussian_weights=True, sigma=1.5,
-use_sample_covariance=False`).  The zero-padded variant of many splatting code bases scores slightly differently.
+structural similarity", 2004; an 11 x 11 Gaussian window of sigma 1.5, population covariances, K1 = 0.01, K2 = 0.03,
+mean over the three channels and over the pixels whose window lies inside the image (scikit-image's
+`gaussian_weights=True, sigma=1.5, use_sample_covariance=False`).  The zero-padded variant of many splatting code bases
+scores a little differently.
 MS-SSIM: Z. Wang, E. P. Simoncelli, A. C. Bovik, "Multi-scale structural similarity for image quality assessment", 2003.
 """
 

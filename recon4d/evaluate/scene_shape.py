@@ -1,9 +1,8 @@
 """A scene's surface and motion against the true meshes of a synthetic data set.
 
 The surface of a scene is that of its surfels: the disc of one standard deviation of every surfel, drawn in proportion
-    to
-opacity times area.  Points of it ride on their surfel.  Background layers are left out, unless there is nothing else.
-Times are those of the true meshes, at most `Settings.geometry_frames` of them, spread evenly.
+to opacity times area.  Points of it ride on their surfel.  Background layers are left out, unless there is nothing
+else. Times are those of the true meshes, at most `Settings.geometry_frames` of them, spread evenly.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ class SubjectTruth:
 def subject_at(scene: Scene, time: float, truth_from_scene: Similarity | None) -> Surfels:
     """The surfels of the object layers (all layers, if none is an object) at a time, in the truth's frame; float64."""
     layers = [layer for layer in scene.layers if layer.kind == "object"] or scene.layers
-    surfels = merge_surfels([layer.field.at(time) for layer in layers]).to(torch.float64)
+    surfels = merge_surfels([layer.field.at(time) for layer in layers]).to("cpu", torch.float64)
     if truth_from_scene is None:
         return surfels
     return surfels.replace(

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 
-from recon4d.core import Camera, InputError
+from recon4d.core import Camera, InputError, Surfels
 from recon4d.data import dataset as data_sets
 from recon4d.data.view import View
 from recon4d.evaluate.image_scores import ImageScores
@@ -61,7 +61,7 @@ def evaluate_scene(
         notes.append(
             f"The data set goes on to {dataset.times[-1]:.3f} s, the scene ends at {last:.3f} s: it stands still there."
         )
-    views = _views(plan, dataset)
+    views = _views(plan, dataset, notes)
     result = Evaluation(
         protocol=plan.name,
         camera_rotation_error_deg=None if frame.errors is None else frame.errors.rotation_deg,
@@ -82,13 +82,14 @@ def _read(path: str | os.PathLike[str]) -> data_sets.Dataset:
     return read_dataset(Path(path))
 
 
-def _views(plan: Protocol, dataset: data_sets.Dataset) -> list[View]:
-    """The views that a protocol scores, in order of time."""
+def _views(plan: Protocol, dataset: data_sets.Dataset, notes: list[str]) -> list[View]:
+    """The views that a protocol scores, in order of time; a note says which they are."""
     if plan.views == "none":
         return []
     if plan.views != "between":
         for split in ("test",) if plan.views == "test" else ("test", "val"):
             if dataset.split(split):
+                notes.append(f"Images: the {split} split.")
                 return list(dataset.split(split))
         if plan.views == "test":
             raise InputError(
@@ -108,6 +109,10 @@ def _views(plan: Protocol, dataset: data_sets.Dataset) -> list[View]:
             got="one of each",
             fix="give the whole video",
         )
+    notes.append(
+        f"Images: the training frames between every {TRAINED_EVERY}th; held out only if the scene was fitted to every "
+        f"{TRAINED_EVERY}th frame."
+    )
     return sorted(between, key=lambda view: (view.time, view.camera_id))
 
 
@@ -157,6 +162,13 @@ def _image_scores(
     if cut_out:
         notes.append("The scene has no background: the truth was cut out by its masks and laid on the same colour.")
     if plan.masked and all(score.psnr_masked is None for score in scores.frames):
+        if not plan.whole:
+            raise InputError(
+                str(dataset.root),
+                expected=f"masks or alpha for the protocol {plan.name!r}",
+                got="neither, or masks with nothing inside",
+                fix="use the protocol 'dnerf' or 'every4'",
+            )
         notes.append("No masks: the masked scores do not apply.")
     if network is None and plan.whole:
         notes.append("LPIPS was left out: no weights were given.")
@@ -196,10 +208,15 @@ def _resize(values: Float[np.ndarray, "h w c"], size: tuple[int, int]) -> Float[
     return small[0].permute(1, 2, 0).numpy()
 
 
+def _on_device(surfels: Surfels, settings: Settings) -> Surfels:
+    """The surfels where the backend wants them: scenes are loaded to the CPU."""
+    return surfels.to("cuda") if settings.backend == "cuda" else surfels
+
+
 def _render(scene: Scene, camera: Camera, time: float, color: Color, settings: Settings) -> Float[np.ndarray, "h w 3"]:
     """The scene as the camera sees it at a time, clipped to [0, 1]."""
     with torch.no_grad():
-        surfels = scene.at(time)
+        surfels = _on_device(scene.at(time), settings)
         output = rasterize(
             surfels,
             camera.to(surfels.centers),
@@ -250,7 +267,7 @@ def _persistence(scene: Scene, camera: Camera, settings: Settings) -> float | No
     small = camera.resized(*_scaled(camera.width, camera.height, _PERSISTENCE_SIDE))
     ids, contributions = [], []
     for index in spread(len(scene.frame_times), settings.geometry_frames):
-        surfels = scene.at(float(scene.frame_times[index]))
+        surfels = _on_device(scene.at(float(scene.frame_times[index])), settings)
         weight = torch.ones_like(surfels.opacities[:, None]).requires_grad_()
         # The image is linear in the colours, so the gradient of its sum is each surfel's sum of blending weights.
         plain = surfels.replace(sh=None, features=weight)

@@ -163,8 +163,7 @@ def disc_surface(
     """Points spread over elliptical discs: disc i is drawn in proportion to `weights[i]` times its area.
 
     For surfels: `radii` are their standard deviations (one sigma) and `weights` their opacities, so that what can
-        hardly
-    be seen hardly counts.
+    hardly be seen hardly counts.
 
     Args:
         centers: [N, 3].

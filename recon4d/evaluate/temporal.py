@@ -16,10 +16,10 @@ from recon4d.evaluate.checks import as_image_pair
 class FlickerMeter:
     """Flicker in 8-bit levels: how much the error changes from a frame to the next.
 
-    For consecutive frames of one camera, the mean over pixels and channels of
-    |(image_t+1 - image_t) - (reference_t+1 - reference_t)|, times 255; then the mean over pairs of frames.  An error
-    that stays the same from frame to frame scores 0 however large it is.  Add frames in order of time; `value` may be
-    read at any moment.
+    For consecutive frames of one camera: the mean over pixels and channels of the absolute change of the error,
+    |(image[t+1] - image[t]) - (reference[t+1] - reference[t])|, times 255; then the mean over pairs of frames.  An
+    error that stays the same from frame to frame scores 0 however large it is.  Add frames in order of time; `value`
+    may be read at any moment.
     """
 
     _last: dict[str, Float[np.ndarray, "h w 3"]] = field(default_factory=dict)

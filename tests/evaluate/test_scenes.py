@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 from dataclasses import dataclass, replace
@@ -18,6 +19,7 @@ from recon4d.core.spline import SE3Spline
 from recon4d.data import Dataset, View, write_png
 from recon4d.data.formats.blender import write_blender
 from recon4d.evaluate import PSNR_CEILING, Settings, evaluate_scene, move_camera, write_html
+from recon4d.evaluate.scene_cameras import camera_at, locate
 from recon4d.evaluate.surfaces import Mesh, mesh_surface
 from recon4d.field import Field, IdentityWarp, RigidWarp
 from recon4d.render import rasterize
@@ -284,6 +286,8 @@ def test_brighter_colours_cost_what_the_formula_says(world: World, tmp_path: Pat
         [Layer("card", "background", Field(card, torch.arange(1), IdentityWarp()))],
     )
     result = evaluate_scene(scene, dataset, protocol="every4")
+    with pytest.raises(InputError, match="masks or alpha"):
+        evaluate_scene(scene, dataset, protocol="masked")
     # Frames 0 and 4 are training frames.
     assert [frame.name for frame in result.frames] == ["1", "2", "3"]
     assert result.psnr == pytest.approx(20 * math.log10(255 / 16), abs=0.01)
@@ -304,6 +308,7 @@ def test_views_without_cameras_use_the_scenes_own(world: World) -> None:
     assert result.psnr > 50
     assert result.camera_rotation_error_deg is None
     assert result.n_images == 4
+    assert any("held out only if" in note for note in result.notes)
 
 
 def test_settings_of_background_and_size(world: World) -> None:
@@ -343,3 +348,32 @@ def test_merging_layers_keeps_the_order() -> None:
     parts = [surfels(body(), 3), surfels(body(), 2)]
     merged = merge_surfels(parts)
     assert torch.equal(merged.centers, torch.cat([part.centers for part in parts]))
+
+
+def test_the_scenes_camera_between_two_frames_is_between_them(world: World) -> None:
+    first, second = world.scene.cameras[2], world.scene.cameras[3]
+    assert torch.allclose(camera_at(world.scene, 0.2).cam_from_world, first.cam_from_world)
+    assert torch.allclose(camera_at(world.scene, 99.0).cam_from_world, world.scene.cameras[-1].cam_from_world)
+    middle = camera_at(world.scene, 0.25)
+    assert torch.allclose(middle.center_in_world, (first.center_in_world + second.center_in_world) / 2)
+    turns = [quaternion.from_matrix(c.cam_from_world[:3, :3]) for c in (first, middle, second)]
+    halves = [
+        float(quaternion.log(quaternion.multiply(b, quaternion.conjugate(a))).norm())
+        for a, b in itertools.pairwise(turns)
+    ]
+    assert halves[0] == pytest.approx(halves[1])
+    assert halves[0] > 0.05
+
+
+def test_of_several_cameras_the_scenes_own_is_paired(world: World) -> None:
+    times = world.scene.frame_times.tolist()
+    views = [
+        View(f"{name}{i}", "train", world.folder, time, camera, camera_id=name)
+        for name, offset in (("a", 2.0), ("b", 0.0), ("c", 4.0))
+        for i, (time, camera) in enumerate(zip(times, cameras(offset), strict=True))
+    ]
+    frame = locate(world.scene, views, align=True)
+    assert frame.truth_from_scene is None
+    assert frame.errors is not None
+    assert frame.errors.rotation_deg == pytest.approx(0, abs=1e-6)
+    assert locate(world.scene, [replace(view, time=view.time + 0.03) for view in views], align=True).errors is None
