@@ -226,6 +226,17 @@ inline void surfel_backward(const Frame<Scalar>& f, BackwardScratch& w, const La
   }
 }
 
+inline void prefetch_inputs(const Frame<Scalar>& f, const Backward<Scalar>& g, int tile) {
+  const int x = tile % f.tiles_x, y = tile / f.tiles_x;
+  const Planes<Scalar>& up = g.upstream;
+  const Scalar* const single[6] = {f.out.alpha, f.out.depth, up.alpha, up.depth, up.median, up.distortion};
+  for (const Scalar* plane : single) prefetch_tile<false>(plane, 1, x, y, f.width, f.height);
+  const Scalar* const colors[2] = {f.out.color, up.color};
+  for (const Scalar* plane : colors) prefetch_tile<false>(plane, f.surfels.channels, x, y, f.width, f.height);
+  const Scalar* const normals[2] = {f.out.normal, up.normal};
+  for (const Scalar* plane : normals) prefetch_tile<false>(plane, 3, x, y, f.width, f.height);
+}
+
 template <int kChannels>
 inline void backward_tile(const Frame<Scalar>& f, const Backward<Scalar>& g, void* scratch, int tile) {
   BackwardScratch& w = *static_cast<BackwardScratch*>(scratch);
@@ -243,6 +254,7 @@ inline void backward_tile(const Frame<Scalar>& f, const Backward<Scalar>& g, voi
     w.pixel[b].x = grid.x + Lanes(place.x);
     w.pixel[b].y = grid.y + Lanes(place.y);
   }
+  if (tile + 1 < f.tiles_x * f.tiles_y) prefetch_inputs(f, g, tile + 1);  // most likely this thread's next
   constexpr int kAhead = 4;
   for (int64_t i = begin; i < end; ++i) {
     if (i + kAhead < end) {

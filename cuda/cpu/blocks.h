@@ -64,6 +64,18 @@ inline void store_block(Scalar* plane, const BlockPlace& b, int width, int heigh
   }
 }
 
+// Asks for a tile's part of a plane ahead of time: a tile touches sixteen short rows of each of a dozen planes, more
+// streams than the hardware's own prefetcher follows.
+template <bool kForWriting>
+inline void prefetch_tile(const Scalar* plane, int planes, int tile_x, int tile_y, int width, int height) {
+  if (!plane) return;
+  const int x = tile_x * kTileSize, y = tile_y * kTileSize;
+  const int rows = height - y < kTileSize ? height - y : kTileSize;
+  for (int c = 0; c < planes; ++c)
+    for (int r = 0; r < rows; ++r)
+      __builtin_prefetch(plane + (static_cast<int64_t>(c) * height + y + r) * width + x, kForWriting, 2);
+}
+
 // 1 where the pixel is inside the image, else 0.
 inline Lanes inside_block(const BlockPlace& b, int width, int height) {
   if (b.whole) return Lanes(1);

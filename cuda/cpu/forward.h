@@ -13,7 +13,7 @@ namespace recon4d {
 inline namespace R4D_ISA {
 
 constexpr int kChunk = 512;
-constexpr int kRun = 32;
+constexpr int kRun = 64;
 
 struct BlockState {
   Lanes transmittance, red, green, blue, nx, ny, nz, depth, m1, m2, median, shift;
@@ -156,6 +156,10 @@ inline void forward_tile(const Frame<Scalar>& f, void* scratch, int tile) {
   const int tile_x = tile % f.tiles_x, tile_y = tile / f.tiles_x;
   const int channels = f.surfels.channels;
   const int64_t begin = f.tile_begin[tile], end = f.tile_begin[tile + 1];
+  const Scalar* const single[4] = {f.out.alpha, f.out.depth, f.out.median, f.out.distortion};
+  for (const Scalar* plane : single) prefetch_tile<true>(plane, 1, tile_x, tile_y, f.width, f.height);
+  prefetch_tile<true>(f.out.color, channels, tile_x, tile_y, f.width, f.height);
+  prefetch_tile<true>(f.out.normal, 3, tile_x, tile_y, f.width, f.height);
   const PixelGrid grid;
   BlockPlace place[kBlocks];
   for (int b = 0; b < kBlocks; ++b) {

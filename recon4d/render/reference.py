@@ -97,17 +97,18 @@ def _project(
     t_u, t_v = _turn(R, world_from_surfel[:, :, 0]), _turn(R, world_from_surfel[:, :, 1])
     n = torch.linalg.cross(t_u, t_v)
     m_z, focal = m[:, 2:], torch.stack([K[0, 0], K[1, 1]])
+    ray = m / m_z
     shift = K[:2, 2] if screen_offsets is None else K[:2, 2] + screen_offsets[index]
-    c = focal * m[:, :2] / m_z + shift
+    c = focal * ray[:, :2] + shift
 
     floor = (MIN_SCALE_PIXELS * m_z / focal.max()).detach()
     scales = surfels.scales[index]
     s_u, s_v = torch.where(scales < floor, floor, scales).split(1, dim=1)
-    nm = _dot(n, m)
-    edge_on = nm.abs() < EDGE_ON_COSINE * torch.linalg.vector_norm(m, dim=1, keepdim=True)
-    h = m_z / torch.where(edge_on, 1, nm) * n[:, :2] / focal
-    a = (t_u[:, :2] / focal * m_z - _dot(t_u, m) * h) / s_u
-    b = (t_v[:, :2] / focal * m_z - _dot(t_v, m) * h) / s_v
+    facing = _dot(n, ray)
+    edge_on = facing.abs() < EDGE_ON_COSINE * torch.linalg.vector_norm(ray, dim=1, keepdim=True)
+    h = n[:, :2] / focal / torch.where(edge_on, 1, facing)
+    a = (t_u[:, :2] / focal - _dot(t_u, ray) * h) * (m_z / s_u)
+    b = (t_v[:, :2] / focal - _dot(t_v, ray) * h) * (m_z / s_v)
     # The footprint: the disc of Mahalanobis radius r, if it has a plane, and the low pass's circle.
     r2 = 2 * torch.log(opacity / limits.alpha_min).detach()[:, None]
     circle = (r2 / LOW_PASS_INVERSE_VARIANCE).sqrt()
@@ -123,7 +124,7 @@ def _project(
         b=torch.where(edge_on, h.new_tensor([0, EDGE_ON_INVERSE_SIGMA]), b),
         opacity=opacity,
         r2=r2[:, 0],
-        normal=torch.where(nm < 0, n, -n),
+        normal=torch.where(facing < 0, n, -n),
         color=_colors(surfels, index, camera_center=-_turn(R.mT, t[None])),
         low=torch.minimum(low, c - circle).detach(),
         high=torch.maximum(high, c + circle).detach(),

@@ -143,8 +143,8 @@ def write_bones(
 
     `names` [B]; `parents` [B] (-1 for a root); `rest_world_from_joint` [B, 4, 4]; `world_from_joint` [T, B, 4, 4] at
     `seconds` [T]; `rest_vertices` [V, 3]; `weight_indices` and `weights` [V, K] over the vertices of the meshes.  At
-    any moment a vertex is the weighted sum of world_from_joint @ inverse(rest_world_from_joint) @ its rest vertex, except
-    those without weights (parts of an asset that no joint moves) and the work of morph targets.
+    any moment a vertex is the weighted sum of world_from_joint @ inverse(rest_world_from_joint) @ its rest vertex,
+    except those without weights (parts of an asset that no joint moves) and the work of morph targets.
     """
     frames = np.stack([rig.frames_at(float(t)) for t in clip_times])
     write_npz(

@@ -59,7 +59,7 @@ def room(
     return MeshState(vertices, normals, faces, bake(vertices, faces, texel_size, painter))
 
 
-Sheet = tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "f 3"]]
+Sheet = tuple[Float[np.ndarray, "_ 3"], Int[np.ndarray, "_ 3"]]
 
 
 def _sheet(origin: tuple[float, ...], u: tuple[float, ...], v: tuple[float, ...], cells: int) -> Sheet:

@@ -99,7 +99,7 @@ def render_view(scene: SceneState, camera: Camera, following: tuple[SceneState, 
     color, coverage = np.zeros((height * width, 3)), np.zeros(height * width)
     coarse = _sample(scene, camera, pixels, _COARSE)
     color[pixels], coverage[pixels] = coarse.color, coarse.coverage
-    edge = coarse.uneven | ((hits.mesh == SUBJECT) != (coarse.coverage > 0.5))
+    edge = _at_edges(pixels, coarse, height, width)
     fine = _sample(scene, camera, pixels[edge], _FINE)
     color[pixels[edge]], coverage[pixels[edge]] = fine.color, fine.coverage
 
@@ -122,6 +122,26 @@ def render_view(scene: SceneState, camera: Camera, following: tuple[SceneState, 
         flow=None if flow is None else image(flow, np.float32),
         flow_visible=None if visible is None else image(visible * 255, np.uint8),
     )
+
+
+def _at_edges(pixels: Int[np.ndarray, "n"], coarse: _Samples, height: int, width: int) -> Bool[np.ndarray, "n"]:
+    """Which pixels may hold the end of a surface: those next to any in which one was noticed, or next to a change."""
+    uneven, coverage = np.zeros((height + 2, width + 2), bool), np.zeros((height + 2, width + 2))
+    inner = np.zeros(height * width, bool)
+    inner[pixels] = coarse.uneven
+    uneven[1:-1, 1:-1] = inner.reshape(height, width)
+    filled = np.zeros(height * width)
+    filled[pixels] = coarse.coverage
+    coverage[1:-1, 1:-1] = filled.reshape(height, width)
+    # Outside the image everything continues as it is at the border.
+    coverage[0], coverage[-1] = coverage[1], coverage[-2]
+    coverage[:, 0], coverage[:, -1] = coverage[:, 1], coverage[:, -2]
+    near = np.zeros((height, width), bool)
+    for dy in range(3):
+        for dx in range(3):
+            window = (slice(dy, dy + height), slice(dx, dx + width))
+            near |= uneven[window] | (coverage[window] != coverage[1:-1, 1:-1])
+    return near.reshape(-1)[pixels]
 
 
 def _pixels_to_trace(scene: SceneState, camera: Camera) -> Int[np.ndarray, "n"]:
