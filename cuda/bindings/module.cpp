@@ -160,6 +160,14 @@ void backward(Workspace<T>& w, const In<T, 2>& centers, const In<T, 2>& rotation
   w.backward(a, in.background, out, up, g, camera, checked_threads(threads));
 }
 
+// An uninitialised torch tensor in pooled memory.
+template <class T>
+nb::ndarray<nb::pytorch, T, nb::ndim<4>> empty_planes(size_t batch, size_t channels, size_t height, size_t width) {
+  void* memory = take_pooled(batch * channels * height * width * sizeof(T));
+  nb::capsule owner(memory, [](void* p) noexcept { give_back_pooled(p); });
+  return nb::ndarray<nb::pytorch, T, nb::ndim<4>>(memory, {batch, channels, height, width}, owner);
+}
+
 template <class T>
 void bind_workspace(nb::module_& m, const char* name) {
   nb::class_<Workspace<T>>(m, name, "Buffers of one frame, kept from forward to backward and reused from frame to frame.")
@@ -196,9 +204,15 @@ void bind_workspace(nb::module_& m, const char* name) {
 }  // namespace
 
 NB_MODULE(_ext, m) {
+  // Pooled workspaces are alive when the interpreter exits; that is no leak worth a page of warnings.
+  nb::set_leak_warnings(false);
   m.doc() = "CPU surfel rasterizer.";
   bind_workspace<float>(m, "Workspace32");
   bind_workspace<double>(m, "Workspace64");
+  m.def("empty_planes32", &empty_planes<float>, "batch"_a, "channels"_a, "height"_a, "width"_a,
+        "Uninitialised planes [batch, channels, height, width] in memory that is reused when they are dropped.");
+  m.def("empty_planes64", &empty_planes<double>, "batch"_a, "channels"_a, "height"_a, "width"_a,
+        "The same in double precision.");
   m.def("kernel_names", &kernel_names, "Names of the single-precision kernels that this processor runs, fastest first.");
   m.attr("MIN_SCALE_PIXELS") = kMinScalePixels;
   m.attr("EDGE_ON_COSINE") = kEdgeOnCosine;

@@ -1,9 +1,6 @@
 #include "workspace.h"
 
 #include <omp.h>
-#ifdef __linux__
-#include <sys/mman.h>
-#endif
 
 #include <cstring>
 #include <limits>
@@ -23,18 +20,6 @@ constexpr int64_t kProjectionGrain = 2048;
 int tile_count(const TileRect& r) { return (r.x1 - r.x0) * (r.y1 - r.y0); }
 
 }  // namespace
-
-void* allocate_aligned(size_t bytes) {
-  constexpr size_t kHugePage = size_t{1} << 21;
-  const bool huge = bytes >= kHugePage;
-  const size_t alignment = huge ? kHugePage : 64;
-  void* p = nullptr;
-  if (posix_memalign(&p, alignment, (bytes + alignment) / alignment * alignment) != 0) throw std::bad_alloc();
-#ifdef __linux__
-  if (huge) madvise(p, (bytes + alignment) / alignment * alignment, MADV_HUGEPAGE);  // a wish; refusal is harmless
-#endif
-  return p;
-}
 
 template <>
 const Kernels<double>& choose_kernels<double>(const char* name) {

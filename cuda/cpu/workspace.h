@@ -9,12 +9,9 @@
 #include <vector>
 
 #include "frame.h"
+#include "memory.h"
 
 namespace recon4d {
-
-// Memory for a large array.  Surfels are visited in no particular order, so arrays beyond a few megabytes ask for huge
-// pages: otherwise every visit misses the address cache as well as the data cache.
-void* allocate_aligned(size_t bytes);
 
 // Grows, never shrinks; contents are lost when it grows.  Aligned to a cache line.
 template <class T>

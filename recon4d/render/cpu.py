@@ -154,11 +154,11 @@ class _Rasterize(torch.autograd.Function):
         batch, count = K.shape[0], len(surfels)
         arrays = [None if a is None else a.detach() for a in inputs]
         channels = 3 if surfels.features is None else surfels.features.shape[-1]
-        kw = {"dtype": K.dtype, "device": "cpu"}
-        color = torch.empty(batch, channels, height, width, **kw)
-        normal = torch.empty(batch, 3, height, width, **kw)
-        alpha, depth, depth_median, distortion = (torch.empty(batch, height, width, **kw) for _ in range(4))
-        radii = torch.empty(batch, count, **kw)
+        empty_planes = _ext.empty_planes32 if K.dtype == torch.float32 else _ext.empty_planes64
+        planes = empty_planes(batch, channels + 7, height, width)
+        color, normal = planes[:, :channels], planes[:, channels : channels + 3]
+        alpha, depth, depth_median, distortion = planes[:, channels + 3 :].unbind(1)
+        radii = torch.empty(batch, count, dtype=K.dtype)
         matrices = (K.detach(), cam_from_world.detach())
         leases = []
         for b in range(batch):
