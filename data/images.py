@@ -1,4 +1,4 @@
-"""Images and arrays in and out: uint8 or uint16 pixels with 1, 3 or 4 channels, and `.npy` arrays.
+"""Images and arrays in and out: uint8 or uint16 pixels with 1, 3 or 4 channels, and `.npy` / `.npz` arrays.
 
 `read_image` applies the EXIF orientation, expands palettes and keeps 16-bit samples (RGB too, which Pillow alone would
 cut to 8 bits).  Values are returned as stored: display-encoded, embedded colour profiles are NOT applied, nothing is
@@ -9,6 +9,10 @@ from __future__ import annotations
 
 import io
 import math
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,6 +32,7 @@ Image = UInt8[np.ndarray, "_ _"] | UInt8[np.ndarray, "_ _ _"] | UInt16[np.ndarra
 
 IMAGE_SUFFIXES = frozenset({".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp"})
 
+_MAX_NPZ_BYTES = 4 << 30
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _EXIF_ORIENTATION = 274
 _TRANSPOSED = frozenset({5, 6, 7, 8})  # EXIF orientations that swap width and height.
@@ -185,25 +190,53 @@ def read_array(path: str | Path) -> Shaped[np.ndarray, "*shape"]:
         InputError: missing, not a .npy file, truncated, or an array of Python objects.
     """
     path = Path(path)
+    with _array_errors(path), path.open("rb") as stream:
+        return _read_npy(stream, path.stat().st_size)
+
+
+def read_arrays(path: str | Path) -> dict[str, Shaped[np.ndarray, "*shape"]]:
+    """Named arrays of a `.npz` file, with the same care.
+
+    Raises:
+        InputError: missing, not a .npz file, damaged, arrays of Python objects, or more than 4 GiB when unpacked.
+    """
+    path = Path(path)
+    with _array_errors(path), zipfile.ZipFile(path) as archive:
+        entries = [entry for entry in archive.infolist() if entry.filename.endswith(".npy")]
+        if sum(entry.file_size for entry in entries) > _MAX_NPZ_BYTES:
+            raise ValueError("more than 4 GiB when unpacked")
+        arrays = {}
+        for entry in entries:
+            with archive.open(entry) as stream:
+                # ZipFile never yields more than the size that the entry announces.
+                content = stream.read(entry.file_size)
+            arrays[entry.filename.removesuffix(".npy")] = _read_npy(io.BytesIO(content), len(content))
+        return arrays
+
+
+@contextmanager
+def _array_errors(path: Path) -> Iterator[None]:
     try:
-        with path.open("rb") as stream:
-            version = np.lib.format.read_magic(stream)
-            npy = np.lib.format
-            read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
-            shape, _, dtype = read_header(stream)
-            promised = math.prod(shape) * dtype.itemsize
-            there = path.stat().st_size - stream.tell()
-            if dtype.hasobject or promised > there:
-                got = "an array of Python objects" if dtype.hasobject else f"{there} of {promised} bytes"
-                raise ValueError(got)
-            stream.seek(0)
-            return np.lib.format.read_array(stream, allow_pickle=False)
+        yield
     except OSError as error:
         raise InputError(
             str(path), expected="a readable file", got=error.strerror or str(error), fix="check the path"
         ) from None
-    except (ValueError, EOFError) as error:
-        raise InputError(str(path), expected="a whole .npy array", got=str(error), fix="write the file again") from None
+    except (ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+        raise InputError(str(path), expected="whole arrays", got=str(error), fix="write the file again") from None
+
+
+def _read_npy(stream: io.BufferedIOBase, size: int) -> Shaped[np.ndarray, "*shape"]:
+    npy = np.lib.format
+    version = npy.read_magic(stream)
+    read_header = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, _, dtype = read_header(stream)
+    promised = math.prod(shape) * dtype.itemsize
+    there = size - stream.tell()
+    if dtype.hasobject or promised > there:
+        raise ValueError("an array of Python objects" if dtype.hasobject else f"{there} of {promised} bytes")
+    stream.seek(0)
+    return npy.read_array(stream, allow_pickle=False)
 
 
 def write_array(path: str | Path, array: Shaped[np.ndarray, "*shape"]) -> None:

@@ -13,11 +13,12 @@ import numpy as np
 from jaxtyping import Bool, Float32, Shaped, UInt8, UInt16
 
 from recon4d.core import Camera, InputError
-from recon4d.data.images import read_array, read_image
+from recon4d.data.images import read_array, read_arrays, read_image
 from recon4d.data.lens import Lens, source_pixels, undistort
 from recon4d.data.video import VideoFrames
 
 SPLITS = ("train", "val", "test")
+ARRAY_SUFFIXES = (".npy", ".npz")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,9 +35,11 @@ class View:
         frame_index: position in the video, None for an image file.
         time_normalized: (time - first) / (last - first) over the data set, 0 where there is one time only.
         mask_path: image, white = the subject.
-        depth_path: .npy or 16-bit image; values times `depth_scale` are camera z in scene units, 0 = nothing.
-        normal_path: .npy, or an image of 2 v / max - 1; camera frame.
-        flow_path: .npy [H, W, 2], pixels to the next time of the same camera, NaN = nothing.
+        depth_path: .npy, .npz (`depth`) or 16-bit image; values times `depth_scale` are camera z in scene units, 0 where
+            nothing is.
+        normal_path: .npy, .npz (`normal`), or an image of 2 v / max - 1; camera frame.
+        flow_path: .npy or .npz (`flow`) [H, W, 2], pixels to the next time of the same camera, NaN = nothing; where the
+            .npz has `visible` [H, W] too, flow that is not visible counts as nothing.
         valid_path: image, white = may be scored.
         depth_scale: scene units of one unit of the depth file.
         alpha_is_validity: the image's alpha marks pixels that may be scored, not the subject (DyCheck).
@@ -108,8 +111,8 @@ class View:
         """Camera z in scene units, 0 where nothing is known; None without a depth file."""
         if self.depth_path is None:
             return None
-        if self.depth_path.suffix == ".npy":
-            depth = _floats(self.depth_path, 1)[..., 0]
+        if self.depth_path.suffix in ARRAY_SUFFIXES:
+            depth = _floats(self.depth_path, "depth", 1)[..., 0]
         else:
             pixels = read_image(self.depth_path)
             if pixels.ndim != 2:
@@ -122,8 +125,8 @@ class View:
         """Unit normals in the camera frame, (0, 0, 0) where nothing is known; None without a normal file."""
         if self.normal_path is None:
             return None
-        if self.normal_path.suffix == ".npy":
-            normal = _floats(self.normal_path, 3)
+        if self.normal_path.suffix in ARRAY_SUFFIXES:
+            normal = _floats(self.normal_path, "normal", 3)
         else:
             pixels = read_image(self.normal_path)
             if pixels.ndim != 3:
@@ -152,7 +155,7 @@ class View:
                 got="a camera with distortion",
                 fix="undistort the images first, then compute the flow",
             )
-        return self._undistorted(_floats(self.flow_path, 2), self.flow_path)
+        return self._undistorted(_floats(self.flow_path, "flow", 2), self.flow_path)
 
     def load_valid(self) -> Bool[np.ndarray, "h w"] | None:
         """Pixels that may be scored: the co-visibility mask, less what the lens did not see; None means all.
@@ -199,13 +202,26 @@ def _as_mask(pixels: Shaped[np.ndarray, "h w *c"]) -> Float32[np.ndarray, "h w"]
     return mask.astype(np.float32) / np.float32(most)
 
 
-def _floats(path: Path, channels: int) -> Float32[np.ndarray, "h w c"]:
-    array = read_array(path)
+def _floats(path: Path, key: str, channels: int) -> Float32[np.ndarray, "h w c"]:
+    arrays = read_arrays(path) if path.suffix == ".npz" else {key: read_array(path)}
+    if key not in arrays:
+        raise InputError(
+            str(path),
+            expected=f"an array {key!r}",
+            got=", ".join(sorted(arrays)) or "none",
+            fix="check what wrote the file",
+        )
+    array = arrays[key]
     if array.ndim == 2 and channels == 1:
         array = array[:, :, None]
     if array.ndim != 3 or array.shape[2] != channels or not np.issubdtype(array.dtype, np.floating):
         raise _wrong_shape(path, f"floating-point values with {channels} channels", array)
-    return array.astype(np.float32)
+    visible = arrays.get("visible")
+    if visible is None:
+        return array.astype(np.float32)
+    if visible.shape != array.shape[:2]:
+        raise _wrong_shape(path, f"visible {list(array.shape[:2])}", visible)
+    return np.where(visible[:, :, None] != 0, array, np.nan).astype(np.float32)
 
 
 def _wrong_shape(path: Path, expected: str, array: Shaped[np.ndarray, "*shape"]) -> InputError:

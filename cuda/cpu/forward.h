@@ -24,19 +24,31 @@ struct ForwardScratch {
   Lanes rho[kRun], den[kRun];
   const Record<Scalar>* records[kChunk];
   uint32_t hits[kChunk];
-  uint16_t list[kBlocks][kChunk];
+  uint32_t marks[kChunk + 16];  // the blocks that each footprint touches
+  uint16_t list[kBlocks][kChunk + 16];
   int list_size[kBlocks];
   uint16_t run[kRun + 1];
 };
 
-// Index range of the blocks whose pixel centres [0.5 + size * i, size * (i + 1) - 0.5] meet [low, high].
-R4D_HD void block_range(Scalar low, Scalar high, int size, int blocks, int& first, int& last) {
-  const Scalar inverse = Scalar(1) / Scalar(size);
-  // Adding 1 before the truncation makes it a floor for every value above -1; the clamps take care of the rest.
-  const Scalar a = (low + Scalar(0.5)) * inverse, b = (high - Scalar(0.5)) * inverse;
-  first = a > 0 ? static_cast<int>(a) : 0;
-  last = b < Scalar(blocks - 1) ? (b < 0 ? -1 : static_cast<int>(b)) : blocks - 1;
+// One bit for each block whose pixel centres the box meets; the box is relative to the tile's corner.
+R4D_HD uint32_t blocks_of_box(Scalar x0, Scalar x1, Scalar y0, Scalar y1) {
+  // Block i holds the centres size * i + 0.5 ... size * (i + 1) - 0.5.
+  auto first_of = [](Scalar low, int size) {
+    const Scalar a = (low + Scalar(0.5)) * (Scalar(1) / Scalar(size));
+    return static_cast<int>(maximum(a, Scalar(0)));
+  };
+  auto end_of = [](Scalar high, int size, int blocks) {
+    const Scalar b = (high - Scalar(0.5)) * (Scalar(1) / Scalar(size)) + Scalar(1);
+    return static_cast<int>(minimum(maximum(b, Scalar(0)), Scalar(blocks)));
+  };
+  const int bx0 = first_of(x0, kBlockWidth), bx1 = end_of(x1, kBlockWidth, kBlocksX);
+  const int by0 = first_of(y0, kBlockHeight), by1 = end_of(y1, kBlockHeight, kBlocksY);
+  if (bx0 >= bx1 || by0 >= by1) return 0;
+  const uint64_t columns = (uint64_t{1} << bx1) - (uint64_t{1} << bx0);
+  const uint64_t rows = ((uint64_t{1} << (kBlocksX * by1)) - (uint64_t{1} << (kBlocksX * by0))) & 0x11111111u;
+  return static_cast<uint32_t>(columns * rows);  // a copy of `columns` in every one of the rows
 }
+static_assert(kBlocksX == 4, "the pattern 0x1111... picks the first block of every row of four");
 
 // Deals the chunk's surfels out to the live blocks.
 inline void deal_chunk(const Frame<Scalar>& f, ForwardScratch& w, const uint32_t* instances, int count, uint32_t live,
@@ -52,16 +64,22 @@ inline void deal_chunk(const Frame<Scalar>& f, ForwardScratch& w, const uint32_t
     const Record<Scalar>& s = f.records[instances[j]];
     w.records[j] = &s;
     w.hits[j] = 0;
-    int bx0, bx1, by0, by1;
-    block_range(s.x0 - corner_x, s.x1 - corner_x, kBlockWidth, kBlocksX, bx0, bx1);
-    block_range(s.y0 - corner_y, s.y1 - corner_y, kBlockHeight, kBlocksY, by0, by1);
-    for (int y = by0; y <= by1; ++y)
-      for (int x = bx0; x <= bx1; ++x) {
-        const int b = y * kBlocksX + x;
-        w.list[b][w.list_size[b]] = static_cast<uint16_t>(j);
-        w.list_size[b] += (live >> b) & 1;
+    const uint32_t marks =
+        blocks_of_box(s.x0 - corner_x, s.x1 - corner_x, s.y0 - corner_y, s.y1 - corner_y) & live;
+    if (kHasListMarked) {
+      w.marks[j] = marks;
+    } else {
+      for (uint32_t rest = marks; rest; rest &= rest - 1) {
+        const int b = __builtin_ctz(rest);
+        w.list[b][w.list_size[b]++] = static_cast<uint16_t>(j);
       }
+    }
   }
+  if (kHasListMarked)
+    for (uint32_t rest = live; rest; rest &= rest - 1) {
+      const int b = __builtin_ctz(rest);
+      w.list_size[b] = list_marked(w.marks, count, 1u << b, w.list[b]);
+    }
 }
 
 // Blends the chunk's surfels into one block.  Returns false when no pixel of the block can take any more.

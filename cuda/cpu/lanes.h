@@ -16,6 +16,12 @@ using Scalar = Lanes::Scalar;
 using Mask = NumberTraits<Lanes>::Mask;
 constexpr int kLanes = Lanes::kWidth;
 
+#if !defined(R4D_LANES_AVX512)
+// Without a compressing store a list is faster filled surfel by surfel; see deal_chunk in forward.h.
+constexpr bool kHasListMarked = false;
+R4D_HD int list_marked(const uint32_t*, int, uint32_t, uint16_t*) { return 0; }
+#endif
+
 R4D_HD Lanes logarithm2(Lanes a) {
   alignas(64) Scalar t[kLanes];
   store(t, a);

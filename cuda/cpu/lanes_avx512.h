@@ -113,5 +113,23 @@ R4D_HD void sum16(const Lanes* a, float* out) {
   _mm512_storeu_ps(out, _mm512_add_ps(_mm512_shuffle_ps(x, y, 0x44), _mm512_shuffle_ps(x, y, 0xEE)));
 }
 
+// Lists the indices i < count whose marks[i] has a bit of `bit` set, in order; returns how many.  Reads and writes up to 15
+// entries beyond the end.
+constexpr bool kHasListMarked = true;
+R4D_HD int list_marked(const uint32_t* marks, int count, uint32_t bit, uint16_t* list) {
+  const __m512i wanted = _mm512_set1_epi32(static_cast<int>(bit));
+  __m512i index = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+  int found = 0;
+  for (int i = 0; i < count; i += 16) {
+    const __mmask16 in_range = count - i >= 16 ? 0xffff : static_cast<__mmask16>((1u << (count - i)) - 1);
+    const __mmask16 m = _mm512_mask_test_epi32_mask(in_range, _mm512_loadu_si512(marks + i), wanted);
+    const __m256i packed = _mm512_cvtepi32_epi16(_mm512_maskz_compress_epi32(m, index));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(list + found), packed);
+    found += __builtin_popcount(m);
+    index = _mm512_add_epi32(index, _mm512_set1_epi32(16));
+  }
+  return found;
+}
+
 }  // namespace R4D_ISA
 }  // namespace recon4d

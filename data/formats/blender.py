@@ -5,11 +5,16 @@ Convention: OpenGL cameras (x right, y up, z backward), world_from_cam, intrinsi
 to the folder and may lack `.png`.  `time` in [0, 1] is D-NeRF's normalised time; `time_seconds`, which we write too,
 goes before it; without either the scene stands still at 0.  A file that knows no seconds is read as a clip of one
 second.  Transparent images belong on white, the custom of this format, unless `meta.json` names another background.
+
+What `recon4d synthesize` adds is read too: `seconds` and `camera` (a number) for `time_seconds` and `camera_id`;
+`frame`, the number of the mesh of that moment; and, where the frame names no files, those in `masks/`, `depth/`,
+`normals/` and `flow/` with the image's own path below them (`masks/train/a.png`, `depth/train/a.npz`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from recon4d.data.dataset import Dataset, make_dataset, normalized_times
@@ -18,7 +23,14 @@ from recon4d.data.formats import meta as meta_file
 from recon4d.data.formats.opengl_frames import companions_of, image_name, pose_of, read_frame, shared_intrinsics
 from recon4d.data.formats.record import Record, require_cameras, wrong
 from recon4d.data.images import read_image
-from recon4d.data.view import SPLITS, View
+from recon4d.data.view import ARRAY_SUFFIXES, SPLITS, View
+
+_SIBLINGS = (
+    ("mask_path", "masks", (".png",)),
+    ("depth_path", "depth", ARRAY_SUFFIXES),
+    ("normal_path", "normals", ARRAY_SUFFIXES),
+    ("flow_path", "flow", ARRAY_SUFFIXES),
+)
 
 
 def transforms_name(split: str) -> str:
@@ -35,21 +47,28 @@ def read_blender(folder: str | Path) -> Dataset:
     folder = Path(folder)
     views: list[View] = []
     in_seconds: set[bool] = set()
+    mesh_times: dict[int, float] = {}
     for split in SPLITS:
         path = folder / transforms_name(split)
         if not path.is_file():
             continue
         file = Record(read_json(path), str(path))
         for record in file.records("frames"):
-            in_seconds.add(record.has("time_seconds"))
-            time = record.number("time_seconds" if record.has("time_seconds") else "time", 0.0)
-            views.append(read_frame(folder, record, file, split=split, time=time))
+            key = next((key for key in ("time_seconds", "seconds") if record.has(key)), "time")
+            in_seconds.add(key != "time")
+            view = _with_siblings(folder, read_frame(folder, record, file, split=split, time=record.number(key, 0.0)))
+            views.append(view)
+            if record.has("frame"):
+                mesh_times[record.whole("frame")] = view.time
     if len(in_seconds) > 1:
         raise wrong(f"{folder}: frames.time_seconds", "the field in every frame or in none", "some frames with it")
     meta = meta_file.read_meta(folder)
     background = meta.background
     if views and not meta.says_background and read_image(views[0].image_path).shape[2:] == (4,):
         background = (1.0, 1.0, 1.0)
+    content = dict(meta.content)
+    if "mesh_times" not in content and mesh_times and sorted(mesh_times) == list(range(len(mesh_times))):
+        content["mesh_times"] = [mesh_times[number] for number in range(len(mesh_times))]
     counts = ", ".join(f"{sum(view.split == split for view in views)} {split}" for split in SPLITS)
     return make_dataset(
         folder,
@@ -59,9 +78,20 @@ def read_blender(folder: str | Path) -> Dataset:
         background=background,
         metres_per_unit=meta.metres_per_unit,
         meshes=meta.meshes,
-        meta=meta.content,
+        meta=content,
         warnings=() if True in in_seconds else ("times are taken for seconds: the files know no others",),
     )
+
+
+def _with_siblings(folder: Path, view: View) -> View:
+    """The view with the companions that lie at their usual places and are not named in the file."""
+    found: dict[str, Path] = {}
+    for name, place, suffixes in _SIBLINGS:
+        for suffix in suffixes if getattr(view, name) is None else ():
+            path = folder / place / f"{view.name}{suffix}"
+            if path.is_file():
+                found.setdefault(name, path)
+    return replace(view, **found) if found else view  # type: ignore[arg-type]
 
 
 def write_blender(folder: str | Path, views: Sequence[View], *, meta: Mapping[str, object] | None = None) -> None:

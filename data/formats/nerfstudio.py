@@ -19,7 +19,7 @@ from recon4d.data.formats import meta as meta_file
 from recon4d.data.formats.opengl_frames import companions_of, image_name, pose_of, read_frame, shared_intrinsics
 from recon4d.data.formats.ply_points import read_ply_points, write_ply_points
 from recon4d.data.formats.record import Record, require_cameras, stem, wrong
-from recon4d.data.view import SPLITS, View
+from recon4d.data.view import ARRAY_SUFFIXES, SPLITS, View
 
 NAME = "transforms.json"
 
@@ -98,7 +98,11 @@ def write_nerfstudio(folder: str | Path, views: Sequence[View], *, points: Point
     for_file, for_frames = shared_intrinsics(views, cameras)
     frames = []
     names: dict[str, list[str]] = {split: [] for split in SPLITS}
-    scales = {view.depth_scale for view in views if view.depth_path is not None and view.depth_path.suffix != ".npy"}
+    scales = {
+        view.depth_scale
+        for view in views
+        if view.depth_path is not None and view.depth_path.suffix not in ARRAY_SUFFIXES
+    }
     if len(scales) > 1:
         raise wrong("views: depth_scale", "one scale for all depth images", sorted(scales))
     for view, camera, intrinsics in zip(views, cameras, for_frames, strict=True):

@@ -30,7 +30,7 @@ from recon4d.data.formats.record import (
 )
 from recon4d.data.images import image_size
 from recon4d.data.lens import Lens
-from recon4d.data.view import View
+from recon4d.data.view import ARRAY_SUFFIXES, View
 
 OPENCV_FROM_OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])  # Its own inverse.
 
@@ -53,7 +53,7 @@ def read_frame(root: Path, record: Record, file: Record, *, split: str, time: fl
         record: the entry.
         file: the object around it, whose intrinsics are the default.
         split, time: for the view.
-        depth_scale: scene units of one unit of a depth image; .npy files are in scene units already.
+        depth_scale: scene units of one unit of a depth image; arrays are in scene units already.
 
     Raises:
         InputError: a missing file or field, a wrong type, a matrix that is not rigid, or a lens that is not known.
@@ -71,13 +71,13 @@ def read_frame(root: Path, record: Record, file: Record, *, split: str, time: fl
         image_path=image_path,
         time=time,
         camera=camera,
-        camera_id=record.text("camera_id", "0"),
+        camera_id=record.text("camera_id", "0") if not record.has("camera") else str(record.whole("camera")),
         mask_path=companion["mask_path"],
         depth_path=depth_path,
         normal_path=companion["normal_path"],
         flow_path=companion["flow_path"],
         valid_path=companion["valid_path"],
-        depth_scale=depth_scale if depth_path is not None and depth_path.suffix != ".npy" else 1.0,
+        depth_scale=depth_scale if depth_path is not None and depth_path.suffix not in ARRAY_SUFFIXES else 1.0,
         distortion=distortion,
     )
 

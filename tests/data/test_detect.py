@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 
@@ -102,3 +104,32 @@ def test_sample_clips_and_frames(samples_dir):
         assert len(dataset.views) == frames
         assert dataset.views[3].load_image().shape == (*size, 3)
         assert dataset.warnings == ()
+
+
+def test_what_synthesize_writes_beside_its_transforms(tmp_path):
+    shelf = Shelf(tmp_path)
+    view = shelf.view("train/a.png", camera=random_camera(np.random.default_rng(0)))
+    write_blender(tmp_path, [view])
+    path = tmp_path / "transforms_train.json"
+    content = json.loads(path.read_text())
+    frame = content["frames"][0]
+    del frame["time_seconds"], frame["camera_id"]
+    frame |= {"time": 1.0, "seconds": 2.5, "camera": 3, "frame": 0}
+    path.write_text(json.dumps(content))
+    for folder in ("masks", "depth", "normals", "flow"):
+        (tmp_path / folder / "train").mkdir(parents=True)
+    write_png(tmp_path / "masks/train/a.png", mask(2))
+    np.savez(tmp_path / "depth/train/a.npz", depth=np.full((10, 12), 3, np.float32))
+    np.savez(tmp_path / "normals/train/a.npz", normal=np.tile(np.float32([0, 0, -1]), (10, 12, 1)))
+    np.savez(tmp_path / "flow/train/a.npz", flow=np.ones((10, 12, 2), np.float32))
+    (tmp_path / "meshes").mkdir()
+    (tmp_path / "meshes" / "frame_0000.ply").write_bytes(b"")
+    dataset = read_dataset(tmp_path)
+    (found,) = dataset.views
+    assert (found.time, found.camera_id) == (2.5, "3")
+    assert dataset.mesh_files() == [(2.5, tmp_path / "meshes" / "frame_0000.ply")]
+    assert dataset.warnings == ()
+    np.testing.assert_array_equal(found.load_mask(), mask(2) / 255)
+    assert (found.load_depth() == 3).all()
+    assert (found.load_normal() == (0, 0, -1)).all()
+    assert (found.load_flow() == 1).all()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from recon4d.core import InputError
-from recon4d.data.images import image_size, read_array, read_image, write_array, write_png
+from recon4d.data.images import image_size, read_array, read_arrays, read_image, write_array, write_png
 
 SHAPES = st.tuples(st.integers(1, 9), st.integers(1, 9), st.sampled_from([None, 3, 4])).map(
     lambda shape: shape if shape[2] else shape[:2]
@@ -148,3 +149,25 @@ def test_hostile_arrays_are_refused(tmp_path):
         read_array(path)
     with pytest.raises(InputError, match="nothing"):
         read_array(tmp_path / "nothing.npy")
+
+
+def test_hostile_archives_are_refused(tmp_path):
+    path = tmp_path / "arrays.npz"
+    np.savez_compressed(path, a=np.arange(6).reshape(2, 3), b=np.ones(4, np.float32))
+    found = read_arrays(path)
+    np.testing.assert_array_equal(found["a"], np.arange(6).reshape(2, 3))
+    np.testing.assert_array_equal(found["b"], np.ones(4, np.float32))
+    content = path.read_bytes()
+    for length in range(0, len(content), 7):
+        path.write_bytes(content[:length])
+        with pytest.raises(InputError, match=r"arrays\.npz"):
+            read_arrays(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        huge = zipfile.ZipInfo("a.npy")
+        archive.writestr(huge, b"x")
+        huge.file_size = 5 << 30  # The central directory, which is written on closing, announces 5 GiB.
+    with pytest.raises(InputError, match="4 GiB"):
+        read_arrays(path)
+    np.savez(path, a=np.array([{}], dtype=object))
+    with pytest.raises(InputError, match="Python objects"):
+        read_arrays(path)

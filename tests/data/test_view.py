@@ -204,3 +204,21 @@ def test_meshes_have_times(tmp_path):
     with pytest.raises(InputError, match="mesh_times"):
         make_dataset(tmp_path, "images", "", views, meshes=meshes, meta={"mesh_times": [1.0]}).mesh_files()
     assert make_dataset(tmp_path, "images", "", views).mesh_files() == []
+
+
+def test_companions_in_npz_files(shelf):
+    rng = np.random.default_rng(0)
+    depth = rng.uniform(1, 2, (4, 5)).astype(np.float32)
+    flow = rng.normal(size=(4, 5, 2)).astype(np.float32)
+    visible = (np.arange(20).reshape(4, 5) % 3 > 0).astype(np.uint8)
+    np.savez_compressed(shelf.folder / "all.npz", depth=depth, flow=flow, visible=visible)
+    path = shelf.folder / "all.npz"
+    view = shelf.view("a.png", depth_path=path, normal_path=path, flow_path=path)
+    np.savez(shelf.folder / "depth.npz", depth=depth)
+    np.testing.assert_array_equal(replace(view, depth_path=shelf.folder / "depth.npz").load_depth(), depth)
+    np.testing.assert_array_equal(view.load_flow(), np.where(visible[..., None] > 0, flow, np.nan))
+    with pytest.raises(InputError, match="an array 'normal'"):
+        view.load_normal()
+    np.savez(path, flow=flow, visible=visible[:2])
+    with pytest.raises(InputError, match=r"visible \[4, 5\]"):
+        view.load_flow()
