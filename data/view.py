@@ -35,8 +35,8 @@ class View:
         frame_index: position in the video, None for an image file.
         time_normalized: (time - first) / (last - first) over the data set, 0 where there is one time only.
         mask_path: image, white = the subject.
-        depth_path: .npy, .npz (`depth`) or 16-bit image; values times `depth_scale` are camera z in scene units, 0 where
-            nothing is.
+        depth_path: .npy, .npz (`depth`) or 16-bit image; values times `depth_scale` are camera z in scene units,
+            0 where nothing is.
         normal_path: .npy, .npz (`normal`), or an image of 2 v / max - 1; camera frame.
         flow_path: .npy or .npz (`flow`) [H, W, 2], pixels to the next time of the same camera, NaN = nothing; where the
             .npz has `visible` [H, W] too, flow that is not visible counts as nothing.
