@@ -89,18 +89,18 @@ struct SurfelSums {
 };
 
 // The first half of a visit: everything up to alpha.  It needs nothing that an earlier visit of the same surfel computes.
-template <bool kSpecial>
+template <SurfelKind kKind>
 struct Approach {
   Visit v;
   Lanes raw;     // alpha before the clamp
   Mask hit, on_disc;
 };
 
-template <bool kSpecial>
-R4D_HD Approach<kSpecial> approach(const Frame<Scalar>& f, const Record<Scalar>& s, const PixelState& p) {
-  Approach<kSpecial> h;
-  h.v = visit<kSpecial>(s, p.x, p.y, f.limits.near_plane);
-  const Lanes rho = minimum(h.v.rho3, h.v.rho2);
+template <SurfelKind kKind>
+R4D_HD Approach<kKind> approach(const Frame<Scalar>& f, const Record<Scalar>& s, const PixelState& p) {
+  Approach<kKind> h;
+  h.v = visit<kKind>(s, p.x, p.y, f.limits.near_plane);
+  const Lanes rho = kKind == kDiscOnly ? h.v.rho3 : minimum(h.v.rho3, h.v.rho2);
   h.hit = (Lanes(f.limits.min_transmittance) < p.transmittance) & (rho <= Lanes(s.cut));
   h.on_disc = h.v.rho3 <= h.v.rho2;
   h.raw = exponential2(Lanes(s.log2_opacity) - rho);
@@ -108,8 +108,8 @@ R4D_HD Approach<kSpecial> approach(const Frame<Scalar>& f, const Record<Scalar>&
 }
 
 // The second half: blends, and adds to the surfel's sums.
-template <int kChannels, bool kSpecial>
-R4D_HD void visit_backward(const Frame<Scalar>& f, const Record<Scalar>& s, const Approach<kSpecial>& approached,
+template <int kChannels, SurfelKind kKind>
+R4D_HD void visit_backward(const Frame<Scalar>& f, const Record<Scalar>& s, const Approach<kKind>& approached,
                            PixelState& p, const Lanes* v_color, SurfelSums& a, Lanes* sum_color) {
   const Visit& h = approached.v;
   const Mask hit = approached.hit, on_disc = approached.on_disc;
@@ -145,7 +145,7 @@ R4D_HD void visit_backward(const Frame<Scalar>& f, const Record<Scalar>& s, cons
   // dL/drho = -ln 2 alpha dL/dalpha
   const Lanes alpha_ln2 = Lanes(kLn2) * alpha;
   const Lanes g = keep(free, nfma(Lanes(kLn2), gain, alpha_ln2 * reciprocal(Lanes(1) - alpha) * remaining));
-  const Lanes g3 = keep(on_disc, g), low = g - g3;
+  const Lanes g3 = kKind == kDiscOnly ? g : keep(on_disc, g), low = g - g3;
   const Lanes gr = g3 * h.den_inverse, gn = gr * h.den_inverse;
   const Mask at_median =
       hit & (Lanes(kMedianTransmittance) < t) & (left <= Lanes(kMedianTransmittance));
@@ -154,7 +154,7 @@ R4D_HD void visit_backward(const Frame<Scalar>& f, const Record<Scalar>& s, cons
   const Lanes zr = v_z * h.depth_den_inverse;
   // Through the depth's denominator; where it is bounded nothing flows.
   Lanes through_depth = nfma(zr, z, v_s * Lanes(s.mz_inverse));
-  if (kSpecial) {
+  if (kKind == kSpecial) {
     const Mask unbounded = (Lanes(1 / kLowPassDepthRatio) <= h.den) & (h.den <= Lanes(kLowPassDepthRatio));
     through_depth = keep(on_disc | unbounded, through_depth);
   }
@@ -169,8 +169,10 @@ R4D_HD void visit_backward(const Frame<Scalar>& f, const Record<Scalar>& s, cons
   a.den = a.den + v_den;
   a.den_dx = fma(v_den, h.dx, a.den_dx);
   a.den_dy = fma(v_den, h.dy, a.den_dy);
-  a.low_dx = fma(low, h.dx, a.low_dx);
-  a.low_dy = fma(low, h.dy, a.low_dy);
+  if (kKind != kDiscOnly) {
+    a.low_dx = fma(low, h.dx, a.low_dx);
+    a.low_dy = fma(low, h.dy, a.low_dy);
+  }
   a.rho = a.rho + g;
   a.mz = a.mz + nfma(v_s * inverse_z, Lanes(s.mz_inverse), zr);
   a.nx = fma(weight, p.nx, a.nx);
@@ -186,7 +188,7 @@ R4D_HD void visit_backward(const Frame<Scalar>& f, const Record<Scalar>& s, cons
   p.transmittance = left;
 }
 
-template <int kChannels, bool kSpecial>
+template <int kChannels, SurfelKind kKind>
 inline void surfel_backward(const Frame<Scalar>& f, BackwardScratch& w, const Lanes* v_color, Lanes* sum_color,
                             const Record<Scalar>* s, uint32_t hits, Scalar* slot) {
   const int channels = f.surfels.channels;
@@ -198,19 +200,19 @@ inline void surfel_backward(const Frame<Scalar>& f, BackwardScratch& w, const La
   // Software pipeline: the next visit's first half is under way while this one's second half runs.  A visit is one long
   // chain of dependent operations, and the processor does not look far enough ahead to overlap two by itself.
   int b = __builtin_ctz(hits);
-  Approach<kSpecial> ahead = approach<kSpecial>(f, *s, w.pixel[b]);
+  Approach<kKind> ahead = approach<kKind>(f, *s, w.pixel[b]);
   for (;;) {
     const int now = b;
-    const Approach<kSpecial> current = ahead;
+    const Approach<kKind> current = ahead;
     hits &= hits - 1;
     // Makes the record look different in every round: else the compiler would spread all of its numbers over registers
     // before the loop, run out of them, and spill whole vectors where four-byte broadcasts from memory cost nothing.
     asm("" : "+r"(s));
     if (hits) {
       b = __builtin_ctz(hits);
-      ahead = approach<kSpecial>(f, *s, w.pixel[b]);
+      ahead = approach<kKind>(f, *s, w.pixel[b]);
     }
-    visit_backward<kChannels, kSpecial>(f, *s, current, w.pixel[now], v_color + now * channels, a, sum_color);
+    visit_backward<kChannels, kKind>(f, *s, current, w.pixel[now], v_color + now * channels, a, sum_color);
     if (!hits) break;
   }
   if (kChannels == 3) {
@@ -270,10 +272,12 @@ inline void backward_tile(const Frame<Scalar>& f, const Backward<Scalar>& g, voi
     const Record<Scalar>& s = f.records[f.instances[i]];
     if (!hits)
       for (int c = 0; c < g.slot_size; ++c) slot[c] = 0;
-    else if (__builtin_expect(s.special, 0))
-      surfel_backward<kChannels, true>(f, w, v_color, sum_color, &s, hits, slot);
+    else if (s.kind == kDiscOnly)
+      surfel_backward<kChannels, kDiscOnly>(f, w, v_color, sum_color, &s, hits, slot);
+    else if (s.kind == kGeneral)
+      surfel_backward<kChannels, kGeneral>(f, w, v_color, sum_color, &s, hits, slot);
     else
-      surfel_backward<kChannels, false>(f, w, v_color, sum_color, &s, hits, slot);
+      surfel_backward<kChannels, kSpecial>(f, w, v_color, sum_color, &s, hits, slot);
   }
 }
 

@@ -98,8 +98,7 @@ struct Visit {
   Lanes rho3, rho2;  // log2 units
 };
 
-// kSpecial: discs that cross the near plane or are so steep that the low-pass circle reaches beyond their horizon.
-template <bool kSpecial>
+template <SurfelKind kKind>
 R4D_HD Visit visit(const Record<Scalar>& s, Lanes x, Lanes y, Scalar near_plane) {
   Visit h;
   h.dx = x - Lanes(s.cx);
@@ -114,7 +113,7 @@ R4D_HD Visit visit(const Record<Scalar>& s, Lanes x, Lanes y, Scalar near_plane)
   h.rho2 = Lanes(kLowPass) * fma(h.dx, h.dx, h.dy * h.dy);
   h.depth_den = h.den;
   h.depth_den_inverse = h.den_inverse;
-  if (kSpecial) {
+  if (kKind == kSpecial) {
     const Mask in_front = (Lanes(0) < den) & (den * Lanes(near_plane) < Lanes(s.mz));
     h.rho3 = select(in_front, h.rho3, Lanes(Scalar(1e30)));
     const Lanes bounded = minimum(maximum(h.den, Lanes(1 / kLowPassDepthRatio)), Lanes(kLowPassDepthRatio));

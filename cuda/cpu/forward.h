@@ -96,8 +96,8 @@ inline bool blend_block(const Frame<Scalar>& f, ForwardScratch& w, Lanes* color,
     int found = 0;
     for (int k = start; k < end; ++k) {
       const Record<Scalar>& s = *w.records[list[k]];
-      Visit h = visit<false>(s, x, y, near_plane);
-      if (__builtin_expect(s.special, 0)) h = visit<true>(s, x, y, near_plane);
+      Visit h = visit<kGeneral>(s, x, y, near_plane);
+      if (__builtin_expect(s.kind == kSpecial, 0)) h = visit<kSpecial>(s, x, y, near_plane);
       const Lanes rho = minimum(h.rho3, h.rho2);
       w.rho[found] = rho;
       w.den[found] = h.depth_den;

@@ -40,6 +40,13 @@ struct SurfelGradients {
   bool accumulate;  // add to what is there instead of overwriting it
 };
 
+// How a visit can be shortened, or must not be.
+enum SurfelKind : int32_t {
+  kGeneral = 0,
+  kDiscOnly = 1,  // so large on screen that the low pass never decides
+  kSpecial = 2,   // crosses the near plane, or so steep that the depth under the low-pass circle must be bounded
+};
+
 // What a pixel reads of a surfel.  a, b and h as in recon4d/projection.h.
 template <class T>
 struct alignas(sizeof(T) * 8) Record {  // 96 bytes in single precision
@@ -49,7 +56,7 @@ struct alignas(sizeof(T) * 8) Record {  // 96 bytes in single precision
   T nx, ny, nz, red, green, blue;
   T x0, x1, y0, y1;      // footprint
   int32_t id;
-  int32_t special;       // the visit needs the tests that most surfels can never fail
+  SurfelKind kind;
 };
 static_assert(sizeof(Record<float>) == 96, "one and a half cache lines, no padding");
 

@@ -86,6 +86,10 @@ inline int64_t project_range(const Frame<Scalar>& f, int64_t begin, int64_t end)
     const Lanes steep_reach = r * Lanes(0.70710678118654752) * square_root(fma(p.hx, p.hx, p.hy * p.hy));
     const Mask steep = Lanes(1 - 1 / kLowPassDepthRatio) < steep_reach;
     // What overflows in single precision (centres beyond 1e30 units) is left out: 0 * infinity must never be blended.
+    // Inside the low-pass circle rho3 <= (|a|^2 + |b|^2) |d|^2 / den^2 with den >= 1 - steep_reach; beyond it rho2 is no hit.
+    const Lanes den_min = Lanes(1) - steep_reach;
+    const Lanes inverse_size = fma(p.ax, p.ax, fma(p.ay, p.ay, fma(p.bx, p.bx, p.by * p.by)));
+    const Mask disc_only = inverse_size < Lanes(0.99 * kHalfLog2E * kLowPassInverseVariance) * den_min * den_min;
     const Mask drawn = good & (Lanes(f.limits.near_plane) < p.mz) & (p.mz < Lanes(Scalar(1e30))) &
                        (Lanes(f.limits.alpha_min) <= s.opacity) & finite(p.cx) & finite(p.cy) & finite(p.ax) &
                        finite(p.ay) & finite(p.bx) & finite(p.by) & finite(p.hx) & finite(p.hy);
@@ -112,7 +116,7 @@ inline int64_t project_range(const Frame<Scalar>& f, int64_t begin, int64_t end)
                            p.normal.x, p.normal.y, p.normal.z, color.x, color.y, color.z, box.x0, box.x1, box.y0, box.y1};
     for (int k = 0; k < 22; ++k) store(fields[k], all[k]);
     const uint32_t drawn_bits = bits(drawn), special_bits = bits(crossing | steep), good_bits = bits(good);
-    const uint32_t crossing_bits = bits(crossing);
+    const uint32_t crossing_bits = bits(crossing), disc_bits = bits(disc_only);
     for (int l = 0; l < count; ++l) {
       Record<Scalar>& out = f.records[i + l];
       f.rects[i + l] = TileRect{0, 0, 0, 0};
@@ -122,7 +126,7 @@ inline int64_t project_range(const Frame<Scalar>& f, int64_t begin, int64_t end)
       Scalar* o = &out.cx;
       for (int k = 0; k < 18; ++k) o[k] = fields[k][l];
       out.id = static_cast<int32_t>(i + l);
-      out.special = (special_bits >> l) & 1;
+      out.kind = (special_bits >> l) & 1 ? kSpecial : (disc_bits >> l) & 1 ? kDiscOnly : kGeneral;
       Scalar x0 = out.cx + fields[18][l], x1 = out.cx + fields[19][l];
       Scalar y0 = out.cy + fields[20][l], y1 = out.cy + fields[21][l];
       if (((crossing_bits >> l) & 1) && !(out.ax == Scalar(kSqrtHalfLog2E / kMinScalePixels))) {

@@ -93,7 +93,7 @@ int64_t Workspace<T>::forward(const SurfelArrays<T>& surfels, const CameraArgs<T
   f.pixel_sums = pixel_sums_.resize(static_cast<int64_t>(tiles) * kTileSize * kTileSize * kPixelSums);
   const int64_t scratch_size = (kernels_->scratch_bytes(surfels.channels) + 63) / 64 * 64;
   char* scratch = scratch_.resize(scratch_size * threads);
-#pragma omp parallel for num_threads(threads) schedule(dynamic, 4)
+#pragma omp parallel for num_threads(threads) schedule(dynamic, 2)
   for (int t = 0; t < tiles; ++t) kernels_->forward_tile(f, scratch + scratch_size * omp_get_thread_num(), t);
   drawn_ = true;
   return 0;
@@ -194,7 +194,7 @@ void Workspace<T>::backward(const SurfelArrays<T>& surfels, const T* background,
   char* scratch = scratch_.resize(scratch_size * threads);
 #pragma omp parallel num_threads(threads)
   {
-#pragma omp for schedule(dynamic, 4)
+#pragma omp for schedule(dynamic, 2)
     for (int t = 0; t < tiles; ++t) kernels_->backward_tile(f, g, scratch + scratch_size * omp_get_thread_num(), t);
 #pragma omp for schedule(dynamic, 1)
     for (int64_t i = 0; i < groups; ++i) kernels_->surfel_gradients(f, g, i);
