@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Float32, Int
 
 from recon4d.core import BackendError
 
@@ -25,11 +25,17 @@ class Hits:
         mesh: [N] index of the mesh, `MISS` where nothing was met.
         face: [N] index of the face within its mesh, `MISS` where nothing was met.
         barycentric: [N, 3] coordinates on the face.
+        distance: [N] how far along the ray, in lengths of its direction; meaningless where nothing was met.
     """
 
     mesh: Int[np.ndarray, "n"]
     face: Int[np.ndarray, "n"]
-    barycentric: Float[np.ndarray, "n 3"]
+    barycentric: Float32[np.ndarray, "n 3"]
+    distance: Float32[np.ndarray, "n"]
+
+    def only(self, chosen: Bool[np.ndarray, "n"]) -> Hits:
+        """Some of the hits."""
+        return Hits(self.mesh[chosen], self.face[chosen], self.barycentric[chosen], self.distance[chosen])
 
 
 class RayCaster:
@@ -52,14 +58,15 @@ class RayCaster:
     def cast(self, origins: Float[np.ndarray, "n 3"], directions: Float[np.ndarray, "n 3"]) -> Hits:
         """First hits along rays; directions need not be unit vectors."""
         if len(origins) == 0:
-            return Hits(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros((0, 3)))
+            nothing = np.zeros(0, np.int32)
+            return Hits(nothing, nothing, np.zeros((0, 3), np.float32), np.zeros(0, np.float32))
         out = self._scene.run(
             np.ascontiguousarray(origins, np.float32), np.ascontiguousarray(directions, np.float32), output=True
         )
-        u, v = out["u"].astype(np.float64), out["v"].astype(np.float64)
+        u, v = out["u"], out["v"]
         hit = out["primID"] >= 0
-        mesh = np.where(hit, out["geomID"], MISS).astype(np.int64)
-        return Hits(mesh, np.where(hit, out["primID"], MISS).astype(np.int64), np.stack([1 - u - v, u, v], -1))
+        barycentric = np.stack([1 - u - v, u, v], -1)
+        return Hits(np.where(hit, out["geomID"], MISS), np.where(hit, out["primID"], MISS), barycentric, out["tfar"])
 
     def blocked(self, origins: Float[np.ndarray, "n 3"], directions: Float[np.ndarray, "n 3"]) -> Bool[np.ndarray, "n"]:
         """Whether anything lies along each ray, however far."""

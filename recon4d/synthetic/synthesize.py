@@ -40,7 +40,7 @@ from recon4d.synthetic.view import MeshState, SceneState, View, render_view
 Progress = Callable[[str, int, int], None]
 
 _FORMAT_VERSION = 1
-_TEXELS_PER_PIXEL = 1.5
+_TEXELS_PER_PIXEL = 1.1
 _MARGIN = 1.04  # free space around the subject, as a factor on its size in the image
 _ROOM_SIZE = 1.5  # distance of the walls, as a factor on the distance of the cameras
 

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 
 _FINEST = 48  # texels along an edge; bounds memory when a face is far larger than a texel
-_CHUNK = 400_000  # points painted at once
+_CHUNK = 40_000  # points painted at once: few enough for intermediate arrays to stay in the cache
 
 Painter = Callable[[Int[np.ndarray, "n"], Float[np.ndarray, "n 3"]], Float[np.ndarray, "n 3"]]
 

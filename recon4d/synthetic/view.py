@@ -13,14 +13,14 @@ import numpy as np
 from jaxtyping import Bool, Float, Float32, Int, UInt8
 
 from recon4d.core import Camera
-from recon4d.synthetic.light import SUN_DIRECTION, shade, sky
+from recon4d.synthetic.light import SUN_DIRECTION, shade, sky, towards_sun
 from recon4d.synthetic.raycaster import MISS, Hits, RayCaster
 from recon4d.synthetic.texture import PatchTexture
 
 SUBJECT, BACKGROUND = 0, 1
 _COARSE, _FINE = 2, 4  # samples along each side of a pixel: everywhere, and where surfaces end
 _DEPTH_STEP = 0.03  # relative step in depth that counts as the end of a surface
-_LIFT = 1e-4  # how far above a surface shadow rays start, as a share of the distance to the camera
+_LIFT = 1e-3  # how far above a surface shadow rays start, as a share of the distance to the camera
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,22 +39,31 @@ class SceneState:
     def __init__(self, subject: MeshState, background: MeshState | None) -> None:
         self.meshes = [subject] if background is None else [subject, background]
         self.caster = RayCaster([(m.vertices, m.faces) for m in self.meshes])
+        # All meshes as one, so that hits need not be sorted by mesh.
+        self.vertices = np.concatenate([m.vertices for m in self.meshes])
+        self.normals = np.concatenate([m.normals for m in self.meshes]).astype(np.float32)
+        vertex_starts = np.cumsum([0, *(len(m.vertices) for m in self.meshes)])
+        self._corners = np.concatenate([m.faces + s for m, s in zip(self.meshes, vertex_starts[:-1], strict=True)])
+        self._face_starts = np.cumsum([0, *(len(m.faces) for m in self.meshes)])[:-1]
 
-    def blend(self, values: list[Float[np.ndarray, "_ 3"]], hits: Hits) -> Float[np.ndarray, "n 3"]:
-        """Per-vertex values [V, 3] of each mesh at the places that were hit; zero where nothing was."""
-        out = np.zeros((len(hits.face), 3))
-        for index, (mesh, value) in enumerate(zip(self.meshes, values, strict=True)):
-            here = hits.mesh == index
-            corners = mesh.faces[hits.face[here]]
-            b = hits.barycentric[here]
-            out[here] = (
-                value[corners[:, 0]] * b[:, :1] + value[corners[:, 1]] * b[:, 1:2] + value[corners[:, 2]] * b[:, 2:]
-            )
+    def blend(self, values: Float[np.ndarray, "v 3"], hits: Hits) -> Float[np.ndarray, "n 3"]:
+        """Per-vertex values of all meshes at the places that were hit; every ray must have hit something."""
+        corners = self._corners[hits.face + self._face_starts[hits.mesh]]
+        b = hits.barycentric.astype(values.dtype)
+        out = values[corners[:, 0]] * b[:, :1]
+        out += values[corners[:, 1]] * b[:, 1:2]
+        out += values[corners[:, 2]] * b[:, 2:]
         return out
 
-    def points(self, hits: Hits) -> Float[np.ndarray, "n 3"]:
-        """Places that were hit, in the world; zero where nothing was."""
-        return self.blend([m.vertices for m in self.meshes], hits)
+    def albedo(self, hits: Hits) -> Float32[np.ndarray, "n 3"]:
+        """Display colours of the texture at the places that were hit."""
+        if len(self.meshes) == 1:
+            return self.meshes[SUBJECT].texture.color_at(hits.face, hits.barycentric)
+        out = np.zeros((len(hits.face), 3), np.float32)
+        for index, mesh in enumerate(self.meshes):
+            here = np.nonzero(hits.mesh == index)[0]
+            out[here] = mesh.texture.color_at(hits.face[here], hits.barycentric[here])
+        return out
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,37 +97,33 @@ def render_view(scene: SceneState, camera: Camera, following: tuple[SceneState, 
         following: the next moment and its camera, for the optical flow; its meshes have the same faces.
     """
     height, width = camera.height, camera.width
-    eye = camera.center_in_world.numpy()
-    pixels = _pixels_to_trace(scene, camera)
-    center = np.full((len(pixels), 2), 0.5)
-    directions = _directions(camera, pixels, center)
-    hits = scene.caster.cast(np.broadcast_to(eye, directions.shape), directions)
-    points = scene.points(hits)
-    depth = np.where(hits.mesh == MISS, 0.0, _camera_depth(camera, points))
+    traced = _pixels_to_trace(scene, camera)
+    eye, directions = _rays(camera, traced, np.full((len(traced), 2), 0.5))
+    all_hits = scene.caster.cast(eye, directions)
+    seen = all_hits.mesh != MISS
+    hits, pixels = all_hits.only(seen), traced[seen]
+    points = scene.blend(scene.vertices, hits)
+    normals = _facing(scene.blend(scene.normals, hits), directions[seen])
 
-    color, coverage = np.zeros((height * width, 3)), np.zeros(height * width)
-    coarse = _sample(scene, camera, pixels, _COARSE)
-    color[pixels], coverage[pixels] = coarse.color, coarse.coverage
-    edge = _at_edges(pixels, coarse, height, width)
-    fine = _sample(scene, camera, pixels[edge], _FINE)
-    color[pixels[edge]], coverage[pixels[edge]] = fine.color, fine.coverage
-
-    normals = _facing(scene.blend([m.normals for m in scene.meshes], hits), directions)
-    rotation = camera.cam_from_world[:3, :3].numpy()
-    flow, visible = (None, None)
-    if following is not None:
-        flow, visible = _flow(*following, pixels, hits, points, width, height)
+    color, coverage = np.zeros((height * width, 3), np.float32), np.zeros(height * width)
+    coarse = _sample(scene, camera, traced, _COARSE)
+    color[traced], coverage[traced] = coarse.color, coarse.coverage
+    edges = traced[_at_edges(traced, coarse, height, width)]
+    fine = _sample(scene, camera, edges, _FINE)
+    color[edges], coverage[edges] = fine.color, fine.coverage
 
     def image(values: np.ndarray, dtype: type) -> np.ndarray:
         out = np.zeros((height * width, *values.shape[1:]), dtype)
         out[pixels] = values
         return out.reshape(height, width, *values.shape[1:])
 
+    flow, visible = _flow(*following, pixels, hits, width) if following is not None else (None, None)
+    rotation = camera.cam_from_world[:3, :3].numpy()
     return View(
         color=np.round(color * 255).astype(np.uint8).reshape(height, width, 3),
         mask=np.round(coverage * 255).astype(np.uint8).reshape(height, width),
-        depth=image(depth, np.float32),
-        normal=image(normals @ rotation.T, np.float32),
+        depth=image(_to_camera(camera, points)[:, 2], np.float32),
+        normal=image(_turned(rotation, normals), np.float32),
         flow=None if flow is None else image(flow, np.float32),
         flow_visible=None if visible is None else image(visible * 255, np.uint8),
     )
@@ -159,27 +164,41 @@ def _pixels_to_trace(scene: SceneState, camera: Camera) -> Int[np.ndarray, "n"]:
     return (np.arange(low[1], high[1])[:, None] * width + np.arange(low[0], high[0])).reshape(-1)
 
 
-def _directions(
+def _rays(
     camera: Camera, pixels: Int[np.ndarray, "n"], within: Float[np.ndarray, "n 2"]
-) -> Float[np.ndarray, "n 3"]:
-    """Ray directions in the world, with camera-frame z of 1, through points within pixels."""
+) -> tuple[Float32[np.ndarray, "n 3"], Float32[np.ndarray, "n 3"]]:
+    """Origins and directions in the world of rays through points within pixels.
+
+    Directions have a camera-frame z of 1, so the distance along a ray is the depth.
+    """
     k = camera.K.numpy()
-    x = (pixels % camera.width + within[:, 0] - k[0, 2]) / k[0, 0]
-    y = (pixels // camera.width + within[:, 1] - k[1, 2]) / k[1, 1]
-    r = camera.cam_from_world[:3, :3].numpy()
-    return x[:, None] * r[0] + y[:, None] * r[1] + r[2]
+    x = ((pixels % camera.width + within[:, 0] - k[0, 2]) / k[0, 0]).astype(np.float32)
+    y = ((pixels // camera.width + within[:, 1] - k[1, 2]) / k[1, 1]).astype(np.float32)
+    r = camera.cam_from_world[:3, :3].numpy().astype(np.float32)
+    directions = x[:, None] * r[0] + y[:, None] * r[1] + r[2]
+    eye = camera.center_in_world.numpy().astype(np.float32)
+    return np.ascontiguousarray(np.broadcast_to(eye, directions.shape)), directions
 
 
-def _camera_depth(camera: Camera, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
-    row = camera.cam_from_world[2].numpy()
-    return points[:, 0] * row[0] + points[:, 1] * row[1] + points[:, 2] * row[2] + row[3]
+def _turned(rotation: Float[np.ndarray, "3 3"], vectors: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+    """`vectors @ rotation.T` as plain sums: the same bits for any number of threads."""
+    return vectors[:, :1] * rotation[:, 0] + vectors[:, 1:2] * rotation[:, 1] + vectors[:, 2:] * rotation[:, 2]
+
+
+def _to_camera(camera: Camera, points: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
+    """World points in the camera's frame."""
+    return _turned(camera.cam_from_world[:3, :3].numpy(), points) + camera.cam_from_world[:3, 3].numpy()
 
 
 def _facing(normals: Float[np.ndarray, "n 3"], directions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
     """Unit normals turned towards the side that is seen; zero stays zero."""
-    away = (normals * directions).sum(-1, keepdims=True) > 0
-    length = np.linalg.norm(normals, axis=-1, keepdims=True)
-    return np.where(away, -normals, normals) / np.maximum(length, 1e-30)
+    length = np.sqrt(_dot(normals, normals))
+    sign = np.where(_dot(normals, directions) > 0, -1, 1).astype(normals.dtype)
+    return normals * (sign / np.maximum(length, 1e-30))[:, None]
+
+
+def _dot(a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
+    return a[:, 0] * b[:, 0] + a[:, 1] * b[:, 1] + a[:, 2] * b[:, 2]
 
 
 @dataclass(frozen=True, eq=False)
@@ -194,81 +213,54 @@ def _sample(scene: SceneState, camera: Camera, pixels: Int[np.ndarray, "n"], sid
     count = side * side
     steps = (np.arange(side) + 0.5) / side
     within = np.stack(np.meshgrid(steps, steps, indexing="xy"), -1).reshape(-1, 2)
-    directions = _directions(camera, np.repeat(pixels, count), np.tile(within, (len(pixels), 1)))
-    eye = camera.center_in_world.numpy()
-    hits = scene.caster.cast(np.broadcast_to(eye, directions.shape), directions)
-    seen = hits.mesh != MISS
-    found = Hits(hits.mesh[seen], hits.face[seen], hits.barycentric[seen])
-    points = scene.points(found)
-    depth = np.zeros(len(seen))
-    depth[seen] = _camera_depth(camera, points)
-    colors = np.zeros((len(seen), 3))
-    colors[seen] = _shaded(scene, found, points, directions[seen], depth[seen])
+    eye, directions = _rays(camera, np.repeat(pixels, count), np.tile(within, (len(pixels), 1)))
+    all_hits = scene.caster.cast(eye, directions)
+    seen = all_hits.mesh != MISS
+    depth = np.where(seen, all_hits.distance, np.float32(0))
+    colors = np.zeros((len(seen), 3), np.float32)
+    colors[seen] = _shaded(scene, all_hits.only(seen), eye[seen], directions[seen])
     if len(scene.meshes) > 1:
         colors[~seen] = sky(directions[~seen])
-    on_subject = (hits.mesh == SUBJECT).reshape(-1, count)
+    on_subject = (all_hits.mesh == SUBJECT).reshape(-1, count)
     # With a background every sample has a colour; without one only the subject's count.
-    counted = np.ones_like(on_subject) if len(scene.meshes) > 1 else on_subject
-    total = counted.sum(1)
-    mean = (colors.reshape(-1, count, 3) * counted[..., None]).sum(1) / np.maximum(total, 1)[:, None]
+    total = np.full(len(pixels), count) if len(scene.meshes) > 1 else np.maximum(on_subject.sum(1), 1)
+    mean = colors.reshape(-1, count, 3).sum(1) / total[:, None].astype(np.float32)
     z = depth.reshape(-1, count)
     nearest, farthest = z.min(1), z.max(1)
     return _Samples(mean, on_subject.mean(1), farthest - nearest > _DEPTH_STEP * farthest)
 
 
 def _shaded(
-    scene: SceneState,
-    hits: Hits,
-    points: Float[np.ndarray, "n 3"],
-    directions: Float[np.ndarray, "n 3"],
-    depth: Float[np.ndarray, "n"],
+    scene: SceneState, hits: Hits, origins: Float32[np.ndarray, "n 3"], directions: Float32[np.ndarray, "n 3"]
 ) -> Float[np.ndarray, "n 3"]:
-    normals = _facing(scene.blend([m.normals for m in scene.meshes], hits), directions)
-    albedo = np.zeros((len(hits.face), 3), np.float32)
-    for index, mesh in enumerate(scene.meshes):
-        here = hits.mesh == index
-        albedo[here] = mesh.texture.color_at(hits.face[here], hits.barycentric[here])
-    lit = normals @ SUN_DIRECTION > 0
-    in_shadow = np.ones(len(lit), bool)
-    start = points[lit] + normals[lit] * (10 * _LIFT * depth[lit, None])
+    """Display colours of the places that were hit."""
+    normals = _facing(scene.blend(scene.normals, hits), directions)
+    lit = np.nonzero(towards_sun(normals) > 0)[0]
+    in_shadow = np.ones(len(normals), bool)
+    distance = hits.distance[lit, None]
+    start = origins[lit] + distance * directions[lit] + normals[lit] * (_LIFT * distance)
     in_shadow[lit] = scene.caster.blocked(start, np.broadcast_to(SUN_DIRECTION, start.shape))
-    return shade(albedo, normals, in_shadow)
+    return shade(scene.albedo(hits), normals, in_shadow)
 
 
 def _flow(
-    scene: SceneState,
-    camera: Camera,
-    pixels: Int[np.ndarray, "n"],
-    hits: Hits,
-    points: Float[np.ndarray, "n 3"],
-    width: int,
-    height: int,
+    scene: SceneState, camera: Camera, pixels: Int[np.ndarray, "n"], hits: Hits, width: int
 ) -> tuple[Float[np.ndarray, "n 2"], Bool[np.ndarray, "n"]]:
     """Where the points that were hit go in the next view, and whether they are seen there."""
-    seen = hits.mesh != MISS
-    moved = np.where(seen[:, None], scene.points(hits), points)
-    rotation, translation = camera.cam_from_world[:3, :3].numpy(), camera.cam_from_world[:3, 3].numpy()
-    in_cam = (moved[:, None, :] * rotation).sum(-1) + translation
-    z = in_cam[:, 2]
-    ahead = seen & (z > 1e-6)
+    moved = scene.blend(scene.vertices, hits)
+    in_cam = _to_camera(camera, moved)
+    ahead = in_cam[:, 2] > 1e-6
     k = camera.K.numpy()
-    xy = in_cam[:, :2] / np.where(ahead, z, 1.0)[:, None] * [k[0, 0], k[1, 1]] + k[:2, 2]
+    xy = in_cam[:, :2] / np.where(ahead, in_cam[:, 2], 1.0)[:, None] * [k[0, 0], k[1, 1]] + k[:2, 2]
+    inside = ahead & (xy > 0).all(1) & (xy < [camera.width, camera.height]).all(1)
     here = np.stack([pixels % width + 0.5, pixels // width + 0.5], -1)
-    inside = ahead & (xy > 0).all(1) & (xy < [width, height]).all(1)
-    to_eye = camera.center_in_world.numpy() - moved[inside]
-    normals = _facing(scene.blend([m.normals for m in scene.meshes], hits)[inside], -to_eye)
-    start = moved[inside] + 10 * _LIFT * np.linalg.norm(to_eye, axis=-1, keepdims=True) * normals
+    eye = camera.center_in_world.numpy()
+    to_eye = eye - moved[inside]
+    normals = _facing(scene.blend(scene.normals, hits.only(inside)), -to_eye)
+    start = moved[inside] + _LIFT * in_cam[inside, 2:] * normals
+    # Only what lies before the camera hides a point: in a room there is always a wall behind it.
+    span = eye - start
+    on_the_way = scene.caster.cast(start, span)
     visible = np.zeros(len(pixels), bool)
-    # Nothing stands between the camera and infinity behind it that the renderer would draw, but a room's wall may.
-    visible[inside] = ~_blocked_before(scene, start, camera.center_in_world.numpy() - start)
+    visible[inside] = (on_the_way.mesh == MISS) | (on_the_way.distance > 1)
     return np.where(ahead[:, None], xy - here, 0.0), visible
-
-
-def _blocked_before(
-    scene: SceneState, origins: Float[np.ndarray, "n 3"], spans: Float[np.ndarray, "n 3"]
-) -> Bool[np.ndarray, "n"]:
-    """Whether something is met before the end of each span."""
-    hits = scene.caster.cast(origins, spans)
-    reached = scene.points(hits) - origins
-    along = (reached * spans).sum(-1) / (spans**2).sum(-1)
-    return (hits.mesh != MISS) & (along < 1)
