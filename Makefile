@@ -9,8 +9,8 @@ AT_LEAST_311 := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for name in python3 python3.13 python3.12 python3.11; do \
 	"$$name" -c '$(AT_LEAST_311)' >/dev/null 2>&1 && { echo "$$name"; break; }; done)
 
-# An index to look for torch in besides the configured ones, for example https://download.pytorch.org/whl/cpu, whose
-# builds have no GPU code and are ten times smaller.
+# An index to look for torch in besides the configured ones, for example torch's own for builds without GPU code, which are
+# ten times smaller.
 TORCH_INDEX ?=
 
 # Folders are listed as well, so that a removed file also counts as a change.

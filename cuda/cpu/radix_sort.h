@@ -1,10 +1,10 @@
 // Stable parallel radix sort of (key, value) pairs.  The result does not depend on the number of threads.
 #pragma once
-#include <omp.h>
-
 #include <cstdint>
 #include <utility>
 #include <vector>
+
+#include "threads.h"
 
 namespace recon4d {
 

@@ -1,7 +1,5 @@
 #include "workspace.h"
 
-#include <omp.h>
-
 #include <cstring>
 #include <limits>
 #include <stdexcept>
@@ -9,6 +7,7 @@
 
 #include "radix_sort.h"
 #include "recon4d/constants.h"
+#include "threads.h"
 
 namespace recon4d {
 

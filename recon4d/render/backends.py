@@ -112,7 +112,11 @@ def _warn_slow(name: str, detail: str) -> None:
 
 
 def _cpu() -> tuple[bool, str]:
-    return (True, "compiled, SIMD and threads") if _native.available else (False, _native.reason)
+    if not _native.available:
+        return False, _native.reason
+    from recon4d.render.cpu import kernel_names
+
+    return True, f"compiled, {kernel_names()[0]} instructions, {torch.get_num_threads()} threads"
 
 
 def _cuda() -> tuple[bool, str]:

@@ -65,6 +65,18 @@ def kernel_names() -> list[str]:
     return list(_ext.kernel_names())
 
 
+def last_workspace() -> Workspace:
+    """The workspace that was given back last, with the counts of the frame it drew; for benchmarks.
+
+    Raises:
+        LookupError: when nothing was drawn yet.
+    """
+    with _pool_lock:
+        if not _pool:
+            raise LookupError("no frame has been drawn and let go yet")
+        return _pool[-1]
+
+
 class Lease:
     """A workspace on loan: goes back to the pool when the last reference is dropped."""
 
