@@ -142,8 +142,9 @@ def _pose(time: float) -> Float[np.ndarray, "b 4 4"]:
     slow = 2 * np.pi * time / _DURATION
     step = 3 * slow  # six steps in the clip
     wave = 6 * slow
-    # The turn pauses a little while a foot is in the air, as steps do.
-    yaw = 360 * time / _DURATION - 5 * np.sin(2 * step)
+    # Clockwise, against an orbiting camera, which would otherwise see the same side all the time; slower while a foot
+    # is in the air, as steps are.
+    yaw = 5 * np.sin(2 * step) - 360 * time / _DURATION
     lift = {"left": max(0.0, np.sin(step)) ** 1.5, "right": max(0.0, -np.sin(step)) ** 1.5}
     rotations = {
         "pelvis": turn("z", yaw) @ turn("x", 2.5 * np.sin(step)),

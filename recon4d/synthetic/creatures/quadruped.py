@@ -14,7 +14,7 @@ from recon4d.synthetic.surface import mesh_shape
 
 _DURATION = 2.4
 _STEP = 0.8  # seconds of one whole cycle of the legs
-_STRIDE = 0.3  # distance walked in one cycle
+_STRIDE = 0.22  # distance walked in one cycle
 _STANCE = 0.62  # share of the cycle during which a foot stands on the ground
 _GROUND = 0.62  # the ground lies this far below the origin
 _EYE = np.array([0.665, 0.094, 0.90])
