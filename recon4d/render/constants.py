@@ -1,7 +1,7 @@
 """The numbers that define an image, once.
 
 The C++ headers hold the same numbers for the compiled kernels and export them; a test compares the two.  Nothing else
-in the project types any of them again.  `rasterizer.md` in the docs says what each is for; here is the short form.
+in the project types any of them again.
 """
 
 from __future__ import annotations

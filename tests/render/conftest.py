@@ -2,22 +2,9 @@
 
 from __future__ import annotations
 
-import os
-
 import pytest
 
-from recon4d.render import available_backends
-from tests.render.helpers import Backend
-
-
-def backend_or_skip(name: str) -> Backend:
-    """A backend; skips where the machine has none, but in CI, which promises a C++ compiler, cpu must be there."""
-    usable, detail = available_backends()[name]
-    if not usable and name == "cpu" and os.environ.get("CI") == "true":
-        pytest.fail(detail)
-    if not usable:
-        pytest.skip(detail)
-    return Backend(name)
+from tests.render.helpers import Backend, backend_or_skip
 
 
 @pytest.fixture(params=["reference", "cpu", "cuda"])

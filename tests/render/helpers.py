@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import pytest
 import torch
 from torch import Tensor
 
 from recon4d import Camera, RasterOutput, Surfels, rasterize
 from recon4d.core import quaternion
+from recon4d.render import available_backends
 
 IMAGES = ("color", "alpha", "depth", "depth_median", "normal", "distortion")
 
@@ -45,6 +48,16 @@ class Backend:
             **options,  # type: ignore[arg-type]
         )
         return RasterOutput(**{name: tensor.cpu() for name, tensor in output.tensors().items()})
+
+
+def backend_or_skip(name: str) -> Backend:
+    """A backend; skips where the machine has none, but in CI, which promises a C++ compiler, cpu must be there."""
+    usable, detail = available_backends()[name]
+    if not usable and name == "cpu" and os.environ.get("CI") == "true":
+        pytest.fail(detail)
+    if not usable:
+        pytest.skip(detail)
+    return Backend(name)
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,12 @@ Bounds are about 1.05 to 2 times the worst that was observed, which the comments
 from __future__ import annotations
 
 import functools
+from collections.abc import Iterator
+from importlib import import_module
 
 import pytest
 import torch
+from torch import Tensor
 
 from tests.render.gallery import SCENES, scene
 from tests.render.helpers import (
@@ -19,6 +22,7 @@ from tests.render.helpers import (
     assert_gradients_agree,
     assert_images_close,
     assert_same_sparsity,
+    backend_or_skip,
     run,
 )
 
@@ -38,15 +42,18 @@ SIZE = {"depth": 10.0, "depth_median": 10.0}
 STEEP = "all but edge-on"
 
 
-@pytest.mark.parametrize("name", SCENES)
-def test_images_in_float32(backend: Backend, name: str):
-    images = drawn(backend.name, name, torch.float32).images
+def check_images(images: dict[str, Tensor], name: str) -> None:
     for image in IMAGES:
         reference = expected(name).images[image]
         size = SIZE.get(image, max(1.0, float(reference.abs().max())))
-        # Observed inside: 6.5e-5 (benchmark, a pixel on the verge of full); on steep planes 1.8e-4 in 0.3 % of pixels.
+        # Observed inside: 7e-5 (benchmark, a pixel on the verge of full); on steep planes 1.8e-4 in 0.3 % of pixels.
         band = 0.005 if name == STEEP else 0.0
-        assert_images_close(images[image], reference, atol=7e-5 * size, band=band, band_atol=2e-4 * size)
+        assert_images_close(images[image], reference, atol=1e-4 * size, band=band, band_atol=3e-4 * size)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_images_in_float32(backend: Backend, name: str):
+    check_images(drawn(backend.name, name, torch.float32).images, name)
 
 
 @pytest.mark.parametrize("name", SCENES)
@@ -56,23 +63,45 @@ def test_images_in_float64(compiled: Backend, name: str):
         assert_images_close(images[image], expected(name).images[image], atol=1e-9)
 
 
-# Observed worst: angle 5.7e-7, l2 1.1e-3 (opaque: rotations), l1 3.7e-4, bias 3.5e-4 (full screen: pose).
-BOUNDS = {"angle": 8e-7, "l1": 5e-4, "l2": 1.3e-3, "bias": 5e-4}
+# Observed worst: angle 9.2e-7, l2 1.4e-3 (opaque: rotations), l1 7.2e-4, bias 3.7e-4 (opaque: background).
+BOUNDS = {"angle": 1.5e-6, "l1": 1.2e-3, "l2": 2e-3, "bias": 6e-4}
 # The steeper a plane is seen, the more digits its gradients lose, to the compiled kernels' sums of squares more than to
-# the reference.  Observed: angle 2.3e-5, l1 2.1e-3, l2 6.8e-3, bias 2.5e-4; and 7.2e-4, 3.1e-2, 4.3e-2, 6e-3.
+# the reference.  Observed: angle 2.3e-5, l1 2.1e-3, l2 6.8e-3, bias 2.5e-4; and 3.4e-3, 3.4e-2, 9.4e-2, 3.2e-2.
 STEEP_BOUNDS = {
-    "grazing": {"angle": 4e-5, "l1": 3e-3, "l2": 9e-3, "bias": 5e-4},
-    STEEP: {"angle": 1e-3, "l1": 4e-2, "l2": 6e-2, "bias": 9e-3},
+    "grazing": {"angle": 6e-5, "l1": 4e-3, "l2": 1.2e-2, "bias": 8e-4},
+    STEEP: {"angle": 5e-3, "l1": 5e-2, "l2": 0.13, "bias": 4e-2},
 }
 
 
-@pytest.mark.parametrize("name", SCENES)
-def test_gradients_in_float32(backend: Backend, name: str):
-    gradients = drawn(backend.name, name, torch.float32).gradients
+def check_gradients(gradients: dict[str, Tensor], name: str) -> None:
     for leaf, reference in expected(name).gradients.items():
         assert_gradients_agree(gradients[leaf], reference, **STEEP_BOUNDS.get(name, BOUNDS))
         if leaf not in ("K", "cam_from_world", "background"):
             assert_same_sparsity(gradients[leaf], reference)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_gradients_in_float32(backend: Backend, name: str):
+    check_gradients(drawn(backend.name, name, torch.float32).gradients, name)
+
+
+@pytest.fixture(params=["avx512", "avx2", "portable"])
+def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
+    """The CPU kernels of each instruction set that this processor runs, not only the fastest."""
+    backend_or_skip("cpu")
+    cpu = import_module("recon4d.render.cpu")
+    if request.param not in cpu.kernel_names():
+        pytest.skip(f"this processor has no {request.param}")
+    cpu.use_kernels(request.param)
+    yield request.param
+    cpu.use_kernels(None)
+
+
+@pytest.mark.parametrize("name", SCENES)
+def test_every_instruction_set(instruction_set: str, name: str):
+    result = run(Backend("cpu"), scene(name), torch.float32)
+    check_images(result.images, name)
+    check_gradients(result.gradients, name)
 
 
 @pytest.mark.parametrize("name", SCENES)
