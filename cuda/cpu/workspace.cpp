@@ -14,7 +14,7 @@ namespace recon4d {
 namespace {
 
 // Surfels per task of the projection: large enough to hide the scheduling, small enough to balance.
-constexpr int64_t kProjectionGrain = 2048;
+constexpr int64_t kProjectionGrain = 512;
 
 int tile_count(const TileRect& r) { return (r.x1 - r.x0) * (r.y1 - r.y0); }
 
