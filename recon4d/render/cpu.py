@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from recon4d._native import _ext
-from recon4d.core import Surfels
+from recon4d.core import InputError, Surfels
 from recon4d.render.limits import Limits
 from recon4d.render.output import RasterOutput
 from recon4d.render.values import raise_bad_values
@@ -189,7 +189,12 @@ class _Rasterize(torch.autograd.Function):
             if bad:
                 raise_bad_values(surfels)
                 # The kernel also refuses what becomes infinite on the way, which no check of the inputs can see.
-                raise FloatingPointError(f"{bad} surfels overflow {K.dtype}: their values are finite but too large")
+                raise InputError(
+                    "surfels",
+                    expected=f"values whose image is finite in {K.dtype}",
+                    got=f"{bad} surfels that overflow although every one of their numbers is finite",
+                    fix="scale the scene to about unit size",
+                )
         ctx.leases = leases
         ctx.mark_non_differentiable(radii)
         ctx.set_materialize_grads(False)
