@@ -63,26 +63,31 @@ def test_images_in_float64(compiled: Backend, name: str):
         assert_images_close(images[image], expected(name).images[image], atol=1e-9)
 
 
+# Observed worst: angle 1.4e-6, l1 1.7e-3, l2 1.7e-3, bias 4.9e-4 (all but edge-on).
+REFERENCE_BOUNDS = {"angle": 2e-6, "l1": 2.5e-3, "l2": 2.5e-3, "bias": 8e-4}
 # Observed worst: angle 9.2e-7, l2 1.4e-3 (opaque: rotations), l1 7.2e-4, bias 3.7e-4 (opaque: background).
 BOUNDS = {"angle": 1.5e-6, "l1": 1.2e-3, "l2": 2e-3, "bias": 6e-4}
-# The steeper a plane is seen, the more digits its gradients lose, to the compiled kernels' sums of squares more than to
-# the reference.  Observed: angle 2.3e-5, l1 2.1e-3, l2 6.8e-3, bias 2.5e-4; and 2.2e-2, 0.11, 0.28, 3.2e-2.
+# The steeper a plane is seen, the more digits its gradients lose in the compiled kernels' sums of squares.
+# Observed: angle 2.3e-5, l1 2.1e-3, l2 6.8e-3, bias 2.5e-4; and 2.2e-2, 0.21, 0.28, 3.2e-2
+# (without FMA; 8 times less with).
 STEEP_BOUNDS = {
     "grazing": {"angle": 6e-5, "l1": 4e-3, "l2": 1.2e-2, "bias": 8e-4},
-    STEEP: {"angle": 3e-2, "l1": 0.15, "l2": 0.35, "bias": 4e-2},
+    STEEP: {"angle": 3e-2, "l1": 0.3, "l2": 0.4, "bias": 4e-2},
 }
 
 
-def check_gradients(gradients: dict[str, Tensor], name: str) -> None:
+def check_gradients(gradients: dict[str, Tensor], name: str, *, compiled: bool) -> None:
+    bounds = STEEP_BOUNDS.get(name, BOUNDS) if compiled else REFERENCE_BOUNDS
     for leaf, reference in expected(name).gradients.items():
-        assert_gradients_agree(gradients[leaf], reference, **STEEP_BOUNDS.get(name, BOUNDS))
+        assert_gradients_agree(gradients[leaf], reference, **bounds)
         if leaf not in ("K", "cam_from_world", "background"):
             assert_same_sparsity(gradients[leaf], reference)
 
 
 @pytest.mark.parametrize("name", SCENES)
 def test_gradients_in_float32(backend: Backend, name: str):
-    check_gradients(drawn(backend.name, name, torch.float32).gradients, name)
+    gradients = drawn(backend.name, name, torch.float32).gradients
+    check_gradients(gradients, name, compiled=backend.name != "reference")
 
 
 @pytest.fixture(params=["avx512", "avx2", "portable"])
@@ -101,7 +106,7 @@ def instruction_set(request: pytest.FixtureRequest) -> Iterator[str]:
 def test_every_instruction_set(instruction_set: str, name: str):
     result = run(Backend("cpu"), scene(name), torch.float32)
     check_images(result.images, name)
-    check_gradients(result.gradients, name)
+    check_gradients(result.gradients, name, compiled=True)
 
 
 @pytest.mark.parametrize("name", SCENES)
