@@ -5,11 +5,12 @@ Sub-commands are imported when they are called, so that `recon4d --help` answers
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
 
@@ -19,6 +20,9 @@ from recon4d.core import Recon4dError
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 EXIT_BROKEN_PIPE = 141
+
+# What the user can mend about a disk; any other failure of the system is a bug.
+_DISK_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.ENAMETOOLONG}
 
 
 def backends() -> None:
@@ -58,7 +62,182 @@ def demo(
     make_demo(output, creature=creature, size=size, seconds=seconds)
 
 
-COMMANDS: dict[str, Callable[..., None]] = {"backends": backends, "demo": demo, "info": info}
+def synthesize(
+    subject: Annotated[str, tyro.conf.Positional],
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    action: str | None = None,
+    hide: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    cameras: Literal["orbit", "handheld", "static", "teleport", "rig"] = "orbit",
+    background: Literal["none", "room"] = "none",
+    frames: int = 100,
+    val_frames: int = 10,
+    test_frames: int = 20,
+    width: int = 400,
+    height: int = 400,
+    fov_degrees: float = 40.0,
+    fps: float = 30.0,
+    plays: float = 1.0,
+    orbit_turns: float = 1.0,
+    elevation_degrees: float = 15.0,
+    rig_cameras: int = 6,
+    mottle: bool = True,
+    detail: float = 1.0,
+    zoom: float = 1.0,
+    seed: int = 0,
+    threads: int = 0,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Make a data set with known truth: a moving subject, filmed by known cameras.
+
+    Args:
+        subject: quadruped, biped, fish, jelly, or the path of a skinned, animated .glb file.
+        output: folder for the data set; new or empty, unless --overwrite.
+        action: clip of a .glb; its first by default.
+        hide: node of a .glb not to show, with its children; * and ? stand for letters. May be given several times.
+        cameras: how the subject is filmed: orbit, handheld (like a person), static, teleport (another view every time,
+            as D-NeRF), or rig (several cameras at once).
+        background: none (images with alpha) or room (a textured static yard).
+        frames: moments of the training video.
+        val_frames: images for validation, each from a camera of its own.
+        test_frames: images for testing, each from a camera of its own.
+        width: of the images, in pixels.
+        height: of the images, in pixels.
+        fov_degrees: full vertical field of view.
+        fps: frames a second of the video.
+        plays: how often the clip is played over all frames.
+        orbit_turns: how often an orbit goes around.
+        elevation_degrees: usual height of the cameras above the horizon.
+        rig_cameras: how many cameras a rig has.
+        mottle: give untextured surfaces of a .glb a texture of noise, so that they can be tracked.
+        detail: fineness of a creature's mesh, 0.2 to 4.
+        zoom: more than 1 makes the subject larger in the image.
+        seed: of the cameras and the room; the same seed gives the same files.
+        threads: views rendered at once; 0 means one for each core.
+        overwrite: replace what is in the folder.
+        quiet: print nothing but errors.
+    """
+    from recon4d.cli.synthesize import make_dataset
+    from recon4d.synthetic import SynthesizeConfig
+
+    config = SynthesizeConfig(
+        subject=subject,
+        camera=cameras,
+        background=background,
+        frames=frames,
+        val_frames=val_frames,
+        test_frames=test_frames,
+        width=width,
+        height=height,
+        fov_degrees=fov_degrees,
+        fps=fps,
+        plays=plays,
+        seed=seed,
+        orbit_turns=orbit_turns,
+        elevation_degrees=elevation_degrees,
+        rig_cameras=rig_cameras,
+        action=action,
+        hide=hide,
+        mottle=mottle,
+        detail=detail,
+        zoom=zoom,
+        overwrite=overwrite,
+        threads=threads,
+    )
+    make_dataset(config, output, quiet=quiet)
+
+
+def evaluate(
+    scene: Annotated[Path | None, tyro.conf.Positional] = None,
+    *,
+    against: Path,
+    images: Path | None = None,
+    masks: Path | None = None,
+    protocol: Literal["all", "dnerf", "every4", "masked", "geometry", "tracks"] | None = None,
+    json: Path | None = None,
+    html: Path | None = None,
+    background: Literal["auto", "white", "black"] = "auto",
+    max_side: int | None = None,
+    align: Literal["auto", "never"] = "auto",
+    meshes: Path | None = None,
+    geometry_frames: int = 16,
+    samples: int = 20_000,
+    emd_samples: int = 8192,
+    track_points: int = 2000,
+    any_orientation: bool = False,
+    pixels_per_degree: float = 67.02064327658226,
+    lpips: Path | None = None,
+    worst: int = 6,
+    seed: int = 0,
+    backend: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    quiet: bool = False,
+) -> None:
+    """Score a scene against a data set, or a folder of images against another.
+
+    Args:
+        scene: the scene folder, NAME.r4d; leave it out with --images.
+        against: the truth: a data set's folder or a video; with --images, a folder of images.
+        images: a folder of images made by any tool, scored instead of a scene.
+        masks: folder of masks (white = subject) for --images, named like the truth's images.
+        protocol: what to measure; "all" by default. dnerf: the test images; every4: the frames of one video between
+            every 4th; masked: inside the subject's masks; geometry; tracks.
+        json: file for all scores.
+        html: file for a page with curves and the worst frames.
+        background: colour behind transparent images; auto is the data set's own.
+        max_side: scale images down so that no side is longer, in pixels.
+        align: auto aligns a scene to the truth once, on the cameras, where its own differ.
+        meshes: folder with the scene's exported meshes, one .ply for each true mesh, scored instead of its surfels.
+        geometry_frames: at most so many times are scored for geometry, tracks and persistence.
+        samples: points on each surface.
+        emd_samples: points for the earth mover's distance.
+        track_points: points that are followed.
+        any_orientation: for CD-3D, CD-4D and CD-M, also align from all axis permutations.
+        pixels_per_degree: of the image on the eye, for FLIP; its authors' by default.
+        lpips: file of LPIPS weights; without it (and RECON4D_LPIPS_WEIGHTS) LPIPS is left out.
+        worst: how many of the worst frames the page shows.
+        seed: of all sampling.
+        backend: rasterizer.
+        quiet: print nothing but errors.
+    """
+    from recon4d.cli.evaluate import score
+    from recon4d.evaluate import Settings
+
+    settings = Settings(
+        background=background,
+        max_side=max_side,
+        align=align,
+        meshes=meshes,
+        geometry_frames=geometry_frames,
+        samples=samples,
+        emd_samples=emd_samples,
+        track_points=track_points,
+        any_orientation=any_orientation,
+        lpips=lpips,
+        worst=worst,
+        seed=seed,
+        backend=backend,
+        pixels_per_degree=pixels_per_degree,
+    )
+    score(
+        scene,
+        against,
+        images=images,
+        masks=masks,
+        protocol=protocol,
+        settings=settings,
+        json=json,
+        html=html,
+        quiet=quiet,
+    )
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "backends": backends,
+    "demo": demo,
+    "evaluate": evaluate,
+    "info": info,
+    "synthesize": synthesize,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -86,6 +265,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # somewhere to write to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_BROKEN_PIPE
+    except OSError as error:
+        if error.errno not in _DISK_ERRORS:
+            raise
+        print(f"recon4d: {error.filename or 'the disk'}: {error.strerror}. Fix: choose another place", file=sys.stderr)
+        return EXIT_ERROR
     return code
 
 
