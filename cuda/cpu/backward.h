@@ -80,9 +80,11 @@ inline void prepare_block(const Frame<Scalar>& f, const Backward<Scalar>& g, Pix
   p.transmittance = inside;
 }
 
-// Sums over the pixels of a tile; the order is that of the slots.
+// Sums over the pixels of a tile; the order is that of the slots, the first sixteen are folded together.
 struct SurfelSums {
-  Lanes g_dx, g_dy, g_xx, g_xy, g_yy;  // moments of dL/drho3 / den^2
+  // Moments of dL/drho3 / den^2 times a.d and b.d.  Moments of d alone would be one sum less, but for a plane seen at a
+  // grazing angle a.d is a small difference of large numbers, and it must be taken before the sum, not after.
+  Lanes u, v, u_dx, u_dy, v_dx, v_dy;
   Lanes den, den_dx, den_dy;           // dL/dden
   Lanes low_dx, low_dy;                // moments of dL/drho2
   Lanes rho, mz, nx, ny, nz, red, green, blue;
@@ -160,12 +162,13 @@ R4D_HD void visit_backward(const Frame<Scalar>& f, const Record<Scalar>& s, cons
   }
   const Lanes v_den = nfma(gr + gr, h.rho3, through_depth);
 
-  const Lanes gx = gn * h.dx, gy = gn * h.dy;
-  a.g_dx = a.g_dx + gx;
-  a.g_dy = a.g_dy + gy;
-  a.g_xx = fma(gx, h.dx, a.g_xx);
-  a.g_xy = fma(gx, h.dy, a.g_xy);
-  a.g_yy = fma(gy, h.dy, a.g_yy);
+  const Lanes gu = gn * h.u, gv = gn * h.v;
+  a.u = a.u + gu;
+  a.v = a.v + gv;
+  a.u_dx = fma(gu, h.dx, a.u_dx);
+  a.u_dy = fma(gu, h.dy, a.u_dy);
+  a.v_dx = fma(gv, h.dx, a.v_dx);
+  a.v_dy = fma(gv, h.dy, a.v_dy);
   a.den = a.den + v_den;
   a.den_dx = fma(v_den, h.dx, a.den_dx);
   a.den_dy = fma(v_den, h.dy, a.den_dy);
@@ -193,7 +196,7 @@ inline void surfel_backward(const Frame<Scalar>& f, BackwardScratch& w, const La
                             const Record<Scalar>* s, uint32_t hits, Scalar* slot) {
   const int channels = f.surfels.channels;
   SurfelSums a;
-  Lanes* const sums = &a.g_dx;
+  Lanes* const sums = &a.u;
   for (int i = 0; i < kGeometrySlots + 3; ++i) sums[i] = Lanes(0);
   if (kChannels != 3)
     for (int c = 0; c < channels; ++c) sum_color[c] = Lanes(0);
@@ -217,14 +220,12 @@ inline void surfel_backward(const Frame<Scalar>& f, BackwardScratch& w, const La
   }
   if (kChannels == 3) {
     sum16(sums, slot);
-    slot[16] = sum(a.green);
-    slot[17] = sum(a.blue);
+    slot[kGeometrySlots] = sum(a.red);
+    slot[kGeometrySlots + 1] = sum(a.green);
+    slot[kGeometrySlots + 2] = sum(a.blue);
   } else {
-    if (channels > 0) a.red = sum_color[0];
-    alignas(64) Scalar first[16];
-    sum16(sums, first);
-    for (int i = 0; i < kGeometrySlots + (channels > 0); ++i) slot[i] = first[i];
-    for (int c = 1; c < channels; ++c) slot[kGeometrySlots + c] = sum(sum_color[c]);
+    sum16(sums, slot);
+    for (int c = 0; c < channels; ++c) slot[kGeometrySlots + c] = sum(sum_color[c]);
   }
 }
 

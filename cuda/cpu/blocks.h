@@ -93,6 +93,7 @@ inline Scalar* block_sums(const Frame<Scalar>& f, int tile, int block) {
 // How one surfel meets the pixels of a block.
 struct Visit {
   Lanes dx, dy;      // pixel - projected centre
+  Lanes u, v;        // a.d and b.d
   Lanes den, den_inverse;      // 1 + h.d of the ray-plane intersection
   Lanes depth_den, depth_den_inverse;  // the same, kept within kLowPassDepthRatio where only the low pass hits
   Lanes rho3, rho2;  // log2 units
@@ -103,13 +104,13 @@ R4D_HD Visit visit(const Record<Scalar>& s, Lanes x, Lanes y, Scalar near_plane)
   Visit h;
   h.dx = x - Lanes(s.cx);
   h.dy = y - Lanes(s.cy);
-  const Lanes u = fma(Lanes(s.ax), h.dx, Lanes(s.ay) * h.dy);
-  const Lanes v = fma(Lanes(s.bx), h.dx, Lanes(s.by) * h.dy);
+  h.u = fma(Lanes(s.ax), h.dx, Lanes(s.ay) * h.dy);
+  h.v = fma(Lanes(s.bx), h.dx, Lanes(s.by) * h.dy);
   const Lanes den = fma(Lanes(s.hx), h.dx, fma(Lanes(s.hy), h.dy, Lanes(1)));
   // Lanes beyond the plane's horizon never hit, but what they compute must stay finite: 0 * infinity is not 0.
   h.den = maximum(den, Lanes(Scalar(1e-6)));
   h.den_inverse = reciprocal(h.den);
-  h.rho3 = fma(u, u, v * v) * (h.den_inverse * h.den_inverse);
+  h.rho3 = fma(h.u, h.u, h.v * h.v) * (h.den_inverse * h.den_inverse);
   h.rho2 = Lanes(kLowPass) * fma(h.dx, h.dx, h.dy * h.dy);
   h.depth_den = h.den;
   h.depth_den_inverse = h.den_inverse;

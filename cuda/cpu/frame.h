@@ -110,8 +110,8 @@ struct Backward {
 
 // rotation 9, translation 3, fx, fy, cx, cy
 inline constexpr int kCameraGradientSize = 16;
-// Gradients per slot before the colour channels: c 2, moments 5, h 3, low pass 2, opacity, m_z, normal 3 ...
-inline constexpr int kGeometrySlots = 15;
+// Gradients per slot before the colour channels; SurfelSums in backward.h lists them.
+inline constexpr int kGeometrySlots = 16;
 // Sums per pixel kept for the backward pass.
 inline constexpr int kPixelSums = 3;
 // Surfels per group of the gradient pass: fixed, so that sums do not depend on the number of threads.

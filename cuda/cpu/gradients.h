@@ -19,18 +19,17 @@ inline void sum_slots(const Frame<Scalar>& f, const Backward<Scalar>& g, int64_t
 inline Projected<Lanes> projected_gradient(const Lanes* t, const Projected<Lanes>& p) {
   const Lanes two(2), low_pass(2 * kHalfLog2E * kLowPassInverseVariance);
   Projected<Lanes> v;
-  v.ax = two * fma(p.ax, t[2], p.ay * t[3]);
-  v.ay = two * fma(p.ax, t[3], p.ay * t[4]);
-  v.bx = two * fma(p.bx, t[2], p.by * t[3]);
-  v.by = two * fma(p.bx, t[3], p.by * t[4]);
-  v.hx = t[6];
-  v.hy = t[7];
-  const Lanes gu = two * fma(p.ax, t[0], p.ay * t[1]), gv = two * fma(p.bx, t[0], p.by * t[1]);
-  v.cx = -(fma(p.ax, gu, p.bx * gv) + fma(p.hx, t[5], low_pass * t[8]));
-  v.cy = -(fma(p.ay, gu, p.by * gv) + fma(p.hy, t[5], low_pass * t[9]));
-  v.log2_opacity = -t[10];
-  v.mz = t[11];
-  v.normal = {t[12], t[13], t[14]};
+  v.ax = two * t[2];
+  v.ay = two * t[3];
+  v.bx = two * t[4];
+  v.by = two * t[5];
+  v.hx = t[7];
+  v.hy = t[8];
+  v.cx = -(two * fma(p.ax, t[0], p.bx * t[1]) + fma(p.hx, t[6], low_pass * t[9]));
+  v.cy = -(two * fma(p.ay, t[0], p.by * t[1]) + fma(p.hy, t[6], low_pass * t[10]));
+  v.log2_opacity = -t[11];
+  v.mz = t[12];
+  v.normal = {t[13], t[14], t[15]};
   return v;
 }
 

@@ -47,10 +47,15 @@ inline void crossing_box(const InCamera<Lanes>& c, const CameraArgs<Scalar>& cam
   for (int k = 0; k < 9; ++k) store(t[k], all[k]);
   const DiscAxes<Scalar> s = {{t[0][i], t[1][i], t[2][i]}, {t[3][i], t[4][i], t[5][i]}};
   const Scalar mz = t[8][i];
+  const Scalar everything = Scalar(1e9), epsilon = sizeof(Scalar) == 4 ? Scalar(1.2e-7) : Scalar(2.3e-16);
+  if (too_long_for_near_plane(s, near_plane, epsilon)) {
+    *x0 = *y0 = -everything;
+    *x1 = *y1 = everything;
+    return;
+  }
   crossing_extent<Scalar>(cam.fx, s.a.x, s.b.x, t[6][i], s, mz, near_plane, *x0, *x1);
   crossing_extent<Scalar>(cam.fy, s.a.y, s.b.y, t[7][i], s, mz, near_plane, *y0, *y1);
   // Nothing found means that rounding or overflow ate it (an absurdly large disc): take everything.
-  const Scalar everything = Scalar(1e9);
   if (!(*x0 <= *x1)) *x0 = -everything, *x1 = everything;
   if (!(*y0 <= *y1)) *y0 = -everything, *y1 = everything;
 }
@@ -70,6 +75,10 @@ inline int64_t project_range(const Frame<Scalar>& f, int64_t begin, int64_t end)
     InCamera<Lanes> c;
     Projected<Lanes> p = project(s, cam, c);
     Mask good = drawable(s);
+    if (a.canonical) {
+      const Lanes norm = squared_norm(gather4(a.canonical, i, count));
+      good = good & (Lanes(Scalar(kMinQuaternionNorm * kMinQuaternionNorm)) < norm) & finite(norm);
+    }
     Lanes offset_x(0), offset_y(0);
     if (a.offsets) {
       offset_x = gather(a.offsets + 2 * i, 2, count);
@@ -146,6 +155,10 @@ inline int64_t project_range(const Frame<Scalar>& f, int64_t begin, int64_t end)
       out.x1 = x1 < far_away ? x1 : far_away;
       out.y0 = y0 > -far_away ? y0 : -far_away;
       out.y1 = y1 < far_away ? y1 : far_away;
+      // Pixel centres lie between 0.5 and size - 0.5; the last tile may reach beyond.
+      if (!(out.x1 >= Scalar(0.5) && out.y1 >= Scalar(0.5) && out.x0 <= Scalar(f.width) - Scalar(0.5) &&
+            out.y0 <= Scalar(f.height) - Scalar(0.5)))
+        continue;
       const Scalar tile = Scalar(1) / Scalar(kTileSize);
       const int tx0 = clamp_tile((out.x0 + Scalar(0.5)) * tile, f.tiles_x), tx1 = clamp_tile((out.x1 - Scalar(0.5)) * tile + 1, f.tiles_x);
       const int ty0 = clamp_tile((out.y0 + Scalar(0.5)) * tile, f.tiles_y), ty1 = clamp_tile((out.y1 - Scalar(0.5)) * tile + 1, f.tiles_y);

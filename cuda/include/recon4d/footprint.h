@@ -46,30 +46,46 @@ R4D_HD void outline_extent(const T& focal, const T& a, const T& b, const T& m, c
 }
 
 // One image axis of the box for a disc that crosses the near plane: extremes over the arc in front of it (where the
-// outline's tangent is x = const) and over the two ends of the cut.  Scalars only; such surfels are rare.
+// outline's tangent is x = const) and over the two ends of the cut.  Scalars only; such surfels are rare.  Where rounding
+// leaves nothing, low > high.
 template <class S>
 inline void crossing_extent(S focal, S a, S b, S m, const DiscAxes<S>& d, S mz, S near_plane, S& low, S& high) {
-  const S inf = S(3e37);
-  low = inf;
-  high = -inf;
-  auto take = [&](S cos_t, S sin_t) {
-    const S z = mz + cos_t * d.a.z + sin_t * d.b.z;
-    if (!(z >= near_plane * S(0.999))) return;
+  low = S(3e37);
+  high = S(-3e37);
+  auto take = [&](S cos_t, S sin_t, S z) {
     const S x = focal * (m + cos_t * a + sin_t * b) / z;
     low = minimum(low, x);
     high = maximum(high, x);
   };
-  // Tangent points: d/dt of x(t) / z(t) vanishes where A cos t + B sin t + C = 0.
-  auto solve = [&](S ca, S cb, S cc) {
+  // The angles t with A cos t + B sin t + C = 0, as cosines and sines.
+  auto solve = [](S ca, S cb, S cc, S* cos_t, S* sin_t) {
     const S length = square_root(ca * ca + cb * cb);
-    if (!(length > S(0)) || absolute(cc) > length) return;
+    if (!(length > S(0)) || absolute(cc) > length) return false;
     const S along = -cc / length, across = square_root(maximum(S(1) - along * along, S(0)));
     const S px = ca / length, py = cb / length;
-    take(along * px - across * py, along * py + across * px);
-    take(along * px + across * py, along * py - across * px);
+    cos_t[0] = along * px - across * py, sin_t[0] = along * py + across * px;
+    cos_t[1] = along * px + across * py, sin_t[1] = along * py - across * px;
+    return true;
   };
-  solve(b * mz - m * d.b.z, m * d.a.z - a * mz, b * d.a.z - a * d.b.z);
-  solve(d.a.z, d.b.z, mz - near_plane);  // the ends of the cut
+  S cos_t[2], sin_t[2];
+  // Tangent points: where d/dt of x(t) / z(t) vanishes.
+  if (solve(b * mz - m * d.b.z, m * d.a.z - a * mz, b * d.a.z - a * d.b.z, cos_t, sin_t))
+    for (int i = 0; i < 2; ++i) {
+      const S z = mz + cos_t[i] * d.a.z + sin_t[i] * d.b.z;
+      if (z >= near_plane) take(cos_t[i], sin_t[i], z);
+    }
+  // The ends of the cut lie on the near plane by definition; computing their depth would only add rounding.
+  if (solve(d.a.z, d.b.z, mz - near_plane, cos_t, sin_t))
+    for (int i = 0; i < 2; ++i) take(cos_t[i], sin_t[i], near_plane);
+}
+
+// Whether a disc is so long that rounding of its depths (relative to the type's precision `epsilon`) blurs the near plane;
+// then only the whole image is a safe box.
+template <class S>
+inline bool too_long_for_near_plane(const DiscAxes<S>& d, S near_plane, S epsilon) {
+  const S longest = maximum(maximum(absolute(d.a.x), absolute(d.a.y)), maximum(absolute(d.b.x), absolute(d.b.y)));
+  const S deepest = maximum(absolute(d.a.z), absolute(d.b.z));
+  return !(epsilon * maximum(longest, deepest) < S(0.01) * near_plane);
 }
 
 }  // namespace R4D_ISA
