@@ -165,7 +165,7 @@ def evaluate(
     emd_samples: int = 8192,
     track_points: int = 2000,
     any_orientation: bool = False,
-    pixels_per_degree: float = 67.02064327658226,
+    pixels_per_degree: float = 67.02064327658225,
     lpips: Path | None = None,
     worst: int = 6,
     seed: int = 0,
