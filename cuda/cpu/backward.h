@@ -220,9 +220,7 @@ inline void surfel_backward(const Frame<Scalar>& f, BackwardScratch& w, const La
   }
   if (kChannels == 3) {
     sum16(sums, slot);
-    slot[kGeometrySlots] = sum(a.red);
-    slot[kGeometrySlots + 1] = sum(a.green);
-    slot[kGeometrySlots + 2] = sum(a.blue);
+    sum3(a.red, a.green, a.blue, slot + kGeometrySlots);
   } else {
     sum16(sums, slot);
     for (int c = 0; c < channels; ++c) slot[kGeometrySlots + c] = sum(sum_color[c]);

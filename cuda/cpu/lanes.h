@@ -17,6 +17,12 @@ using Mask = NumberTraits<Lanes>::Mask;
 constexpr int kLanes = Lanes::kWidth;
 
 #if !defined(R4D_LANES_AVX512)
+R4D_HD void sum3(Lanes a, Lanes b, Lanes c, Scalar* out) {
+  out[0] = sum(a);
+  out[1] = sum(b);
+  out[2] = sum(c);
+}
+
 // Without a compressing store a list is faster filled surfel by surfel; see deal_chunk in forward.h.
 constexpr bool kHasListMarked = false;
 R4D_HD int list_marked(const uint32_t*, int, uint32_t, uint16_t*) { return 0; }

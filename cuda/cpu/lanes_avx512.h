@@ -98,6 +98,19 @@ R4D_HD float sum(Lanes a) {
   return _mm_cvtss_f32(_mm_add_ss(q, _mm_shuffle_ps(q, q, 1)));
 }
 
+// out[i] = sum(a[i]) for i < 3.
+R4D_HD void sum3(Lanes a, Lanes b, Lanes c, float* out) {
+  const __m256 a0 = _mm256_add_ps(_mm512_castps512_ps256(a.v), _mm512_extractf32x8_ps(a.v, 1));
+  const __m256 b0 = _mm256_add_ps(_mm512_castps512_ps256(b.v), _mm512_extractf32x8_ps(b.v, 1));
+  const __m256 c0 = _mm256_add_ps(_mm512_castps512_ps256(c.v), _mm512_extractf32x8_ps(c.v, 1));
+  const __m256 ab = _mm256_add_ps(_mm256_unpacklo_ps(a0, b0), _mm256_unpackhi_ps(a0, b0));  // a b a b
+  const __m256 cc = _mm256_add_ps(c0, _mm256_movehdup_ps(c0));                              // c . c .
+  const __m256 all = _mm256_add_ps(_mm256_shuffle_ps(ab, cc, 0x44), _mm256_shuffle_ps(ab, cc, 0xEE));
+  const __m128 r = _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1));
+  _mm_storel_pi(reinterpret_cast<__m64*>(out), r);
+  _mm_store_ss(out + 2, _mm_movehl_ps(r, r));
+}
+
 // out[i] = sum(a[i]) for 16 registers at once: a transposing tree of 15 additions instead of 16 separate sums.
 R4D_HD void sum16(const Lanes* a, float* out) {
   __m512 half[4];
