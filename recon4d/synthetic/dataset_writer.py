@@ -44,7 +44,7 @@ class PlannedView:
         seconds: time in the video.
         clip_time: time in the subject's clip, seconds.
         frame: index of the moment among the training frames, or None for a moment between them.
-        rig_index: which of several cameras at once.
+        camera_number: which physical camera: those of the training views from 0 on, then one for each other view.
     """
 
     split: str
@@ -53,7 +53,7 @@ class PlannedView:
     seconds: float
     clip_time: float
     frame: int | None
-    rig_index: int
+    camera_number: int
 
 
 def write_npz(path: Path, **arrays: Shaped[np.ndarray, "..."]) -> None:
@@ -98,7 +98,8 @@ def transforms_document(plans: list[PlannedView], duration: float) -> dict[str, 
     `transform_matrix` is world_from_camera with OpenGL axes (x right, y up, looking along -z), `time` runs from 0 to 1
     over the video, `file_path` has no suffix (.png).  Intrinsics in pixels (pixel centres at +0.5) stand once for all
     images and again in each; `seconds` is the time in the video, `frame` the index of the mesh of that moment (null
-    between frames), `camera` which of several cameras at once.
+    between frames), `camera` the number of the physical camera: those of the training views from 0 on, then one for
+    each view that is kept out.
     """
     frames = []
     for plan in plans:
@@ -109,7 +110,7 @@ def transforms_document(plans: list[PlannedView], duration: float) -> dict[str, 
                 "time": plan.seconds / duration if duration > 0 else 0.0,
                 "seconds": plan.seconds,
                 "frame": plan.frame,
-                "camera": plan.rig_index,
+                "camera": plan.camera_number,
                 **_intrinsics(plan.camera),
                 "transform_matrix": (world_from_cam @ _OPENGL_FROM_OPENCV).tolist(),
             }

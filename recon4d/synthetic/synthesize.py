@@ -42,6 +42,7 @@ Progress = Callable[[str, int, int], None]
 _FORMAT_VERSION = 1
 _TEXELS_PER_PIXEL = 1.1
 _MARGIN = 1.04  # free space around the subject, as a factor on its size in the image
+_HANDHELD_MARGIN = 1.15  # enough for the steps and the shaking of a hand at the usual field of view
 _ROOM_SIZE = 1.5  # distance of the walls, as a factor on the distance of the cameras
 
 
@@ -146,7 +147,8 @@ class _Stage:
         middle = (points.min(0) + points.max(0)) / 2
         radius = float(np.linalg.norm(points - middle, axis=-1).max())
         tangent = np.tan(np.radians(config.fov_degrees) / 2) * min(1.0, config.width / config.height)
-        distance = radius * _MARGIN / float(np.sin(np.arctan(tangent))) / config.zoom
+        margin = _HANDHELD_MARGIN if config.camera == "handheld" else _MARGIN
+        distance = radius * margin / float(np.sin(np.arctan(tangent))) / config.zoom
         center = (float(middle[0]), float(middle[1]), float(middle[2]))
         lens = Lens(config.width, config.height, config.fov_degrees, center, max(distance, 1.2 * radius))
         return lens, float(points[:, 2].min())
@@ -164,11 +166,11 @@ class _Stage:
             count=config.rig_cameras,
         )
         plans = []
-        for rig_index, cameras in enumerate(train):
+        for number, cameras in enumerate(train):
             for i, camera in enumerate(cameras):
-                name = f"r_{i:04d}" if len(train) == 1 else f"c{rig_index:02d}_r_{i:04d}"
+                name = f"r_{i:04d}" if len(train) == 1 else f"c{number:02d}_r_{i:04d}"
                 seconds = float(self.seconds[i])
-                plans.append(PlannedView("train", name, camera, seconds, self.clip_time(seconds), i, rig_index))
+                plans.append(PlannedView("train", name, camera, seconds, self.clip_time(seconds), i, number))
         for split, count, generator in (
             ("val", config.val_frames, generators[1]),
             ("test", config.test_frames, generators[2]),
@@ -177,7 +179,8 @@ class _Stage:
                 # Moments of training frames, so that each has a mesh as its truth.
                 frame = round((i + 0.5) / count * (config.frames - 1))
                 seconds = float(self.seconds[frame])
-                plans.append(PlannedView(split, f"r_{i:04d}", camera, seconds, self.clip_time(seconds), frame, 0))
+                number = len(train) + sum(plan.split != "train" for plan in plans)
+                plans.append(PlannedView(split, f"r_{i:04d}", camera, seconds, self.clip_time(seconds), frame, number))
         return plans, train
 
     def state(self, clip_time: float) -> SceneState:
@@ -190,7 +193,7 @@ class _Stage:
         """One planned view, with the flow to the same camera's next frame when there is one."""
         following = None
         if plan.split == "train" and plan.frame is not None and plan.frame + 1 < self.config.frames:
-            camera = self.train[plan.rig_index][plan.frame + 1]
+            camera = self.train[plan.camera_number][plan.frame + 1]
             following = (self.state(self.clip_time(float(self.seconds[plan.frame + 1]))), camera)
         return render_view(self.state(plan.clip_time), plan.camera, following)
 
@@ -210,11 +213,15 @@ class _Stage:
             write_view(folder, plan, view, opaque)
             return over_white(view, opaque) if plan.split == "train" else None
 
-        with ThreadPoolExecutor(self.config.threads or os.cpu_count() or 1) as pool:
+        pool = ThreadPoolExecutor(self.config.threads or os.cpu_count() or 1)
+        try:
             for done, (plan, image) in enumerate(zip(self.plans, pool.map(work, self.plans), strict=True)):
                 if image is not None:
-                    films[plan.rig_index].append(image)
+                    films[plan.camera_number].append(image)
                 tell("views", done + 1, len(self.plans))
+        finally:
+            # After a failure or an interrupt the views that wait must not be rendered.
+            pool.shutdown(cancel_futures=True)
         for index, film in films.items():
             write_video(folder / ("train.mp4" if index == 0 else f"train_{index}.mp4"), film, self.config.fps)
         for split in splits:
@@ -265,6 +272,10 @@ class _Stage:
             "camera_angular_speed_degrees_per_second": {"mean": float(speeds.mean()), "max": float(speeds.max())},
             "middle": list(self.lens.middle),
             "camera_distance": self.lens.distance,
+            # What shows through transparent pixels: the videos are on white, as is the custom of this format.
+            "background": [1.0, 1.0, 1.0] if self.background is None else None,
+            "metres_per_unit": None,
+            "mesh_times": self.seconds.tolist(),
             "world": "right-handed, +z up; scene units without a known size in metres",
             "conventions": {
                 "transform_matrix": "world_from_camera, OpenGL axes: x right, y up, looking along -z",

@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Float32, Int, UInt8
 from recon4d.core import Camera
 from recon4d.synthetic.light import SUN_DIRECTION, shade, sky, towards_sun
 from recon4d.synthetic.raycaster import MISS, Hits, RayCaster
+from recon4d.synthetic.surface import face_cross
 from recon4d.synthetic.texture import PatchTexture
 
 SUBJECT, BACKGROUND = 0, 1
@@ -45,6 +46,9 @@ class SceneState:
         vertex_starts = np.cumsum([0, *(len(m.vertices) for m in self.meshes)])
         self._corners = np.concatenate([m.faces + s for m, s in zip(self.meshes, vertex_starts[:-1], strict=True)])
         self._face_starts = np.cumsum([0, *(len(m.faces) for m in self.meshes)])[:-1]
+        cross = face_cross(self.vertices, self._corners)
+        length = np.linalg.norm(cross, axis=-1, keepdims=True)
+        self._face_normals = (cross / np.maximum(length, np.finfo(float).tiny)).astype(np.float32)
 
     def blend(self, values: Float[np.ndarray, "v 3"], hits: Hits) -> Float[np.ndarray, "n 3"]:
         """Per-vertex values of all meshes at the places that were hit; every ray must have hit something."""
@@ -54,6 +58,10 @@ class SceneState:
         out += values[corners[:, 1]] * b[:, 1:2]
         out += values[corners[:, 2]] * b[:, 2:]
         return out
+
+    def face_normals(self, hits: Hits) -> Float32[np.ndarray, "n 3"]:
+        """Unit normals of the faces that were hit; every ray must have hit something."""
+        return self._face_normals[hits.face + self._face_starts[hits.mesh]]
 
     def albedo(self, hits: Hits) -> Float32[np.ndarray, "n 3"]:
         """Display colours of the texture at the places that were hit."""
@@ -103,7 +111,7 @@ def render_view(scene: SceneState, camera: Camera, following: tuple[SceneState, 
     seen = all_hits.mesh != MISS
     hits, pixels = all_hits.only(seen), traced[seen]
     points = scene.blend(scene.vertices, hits)
-    normals = _facing(scene.blend(scene.normals, hits), directions[seen])
+    normals = _facing(scene, hits, directions[seen])
 
     color, coverage = np.zeros((height * width, 3), np.float32), np.zeros(height * width)
     coarse = _sample(scene, camera, traced, _COARSE)
@@ -190,11 +198,20 @@ def _to_camera(camera: Camera, points: Float[np.ndarray, "n 3"]) -> Float[np.nda
     return _turned(camera.cam_from_world[:3, :3].numpy(), points) + camera.cam_from_world[:3, 3].numpy()
 
 
-def _facing(normals: Float[np.ndarray, "n 3"], directions: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3"]:
-    """Unit normals turned towards the side that is seen; zero stays zero."""
-    length = np.sqrt(_dot(normals, normals))
-    sign = np.where(_dot(normals, directions) > 0, -1, 1).astype(normals.dtype)
-    return normals * (sign / np.maximum(length, 1e-30))[:, None]
+def _facing(scene: SceneState, hits: Hits, directions: Float32[np.ndarray, "n 3"]) -> Float32[np.ndarray, "n 3"]:
+    """Smooth unit normals where rays hit, on the side of the surface that is seen.
+
+    Which side that is, the face says: near the outline of a surface of few faces smooth normals lean away from the
+    camera, and turning those round would point them the opposite way.  They are laid across the ray instead.
+    """
+    normals, faces = scene.blend(scene.normals, hits), scene.face_normals(hits)
+    # Where faces fold sharply the mean of their normals may lie behind one of them, and means nothing for it.
+    folded = _dot(normals, faces) <= 0
+    normals[folded] = faces[folded]
+    normals *= np.where(_dot(faces, directions) > 0, np.float32(-1), np.float32(1))[:, None]
+    away = np.maximum(_dot(normals, directions), 0) / _dot(directions, directions)
+    normals -= away[:, None] * directions
+    return normals / np.maximum(np.sqrt(_dot(normals, normals)), np.float32(1e-30))[:, None]
 
 
 def _dot(a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:
@@ -234,7 +251,7 @@ def _shaded(
     scene: SceneState, hits: Hits, origins: Float32[np.ndarray, "n 3"], directions: Float32[np.ndarray, "n 3"]
 ) -> Float[np.ndarray, "n 3"]:
     """Display colours of the places that were hit."""
-    normals = _facing(scene.blend(scene.normals, hits), directions)
+    normals = _facing(scene, hits, directions)
     lit = np.nonzero(towards_sun(normals) > 0)[0]
     in_shadow = np.ones(len(normals), bool)
     distance = hits.distance[lit, None]
@@ -255,8 +272,7 @@ def _flow(
     inside = ahead & (xy > 0).all(1) & (xy < [camera.width, camera.height]).all(1)
     here = np.stack([pixels % width + 0.5, pixels // width + 0.5], -1)
     eye = camera.center_in_world.numpy()
-    to_eye = eye - moved[inside]
-    normals = _facing(scene.blend(scene.normals, hits.only(inside)), -to_eye)
+    normals = _facing(scene, hits.only(inside), (moved[inside] - eye).astype(np.float32))
     start = moved[inside] + _LIFT * in_cam[inside, 2:] * normals
     # Only what lies before the camera hides a point: in a room there is always a wall behind it.
     span = eye - start
