@@ -146,7 +146,7 @@ R4D_HD void visit_backward(const Frame<Scalar>& f, const Record<Scalar>& s, cons
   const Mask free = hit & (approached.raw < Lanes(f.limits.alpha_max));  // nothing flows through a clamped alpha
   // dL/drho = -ln 2 alpha dL/dalpha
   const Lanes alpha_ln2 = Lanes(kLn2) * alpha;
-  const Lanes g = keep(free, nfma(Lanes(kLn2), gain, alpha_ln2 * reciprocal(Lanes(1) - alpha) * remaining));
+  const Lanes g = keep(free, nfma(Lanes(kLn2), gain, alpha_ln2 / (Lanes(1) - alpha) * remaining));
   const Lanes g3 = kKind == kDiscOnly ? g : keep(on_disc, g), low = g - g3;
   const Lanes gr = g3 * h.den_inverse, gn = gr * h.den_inverse;
   const Mask at_median =

@@ -49,7 +49,7 @@ R4D_HD void outline_extent(const T& focal, const T& a, const T& b, const T& m, c
 // outline's tangent is x = const) and over the two ends of the cut.  Scalars only; such surfels are rare.  Where rounding
 // leaves nothing, low > high.
 template <class S>
-inline void crossing_extent(S focal, S a, S b, S m, const DiscAxes<S>& d, S mz, S near_plane, S& low, S& high) {
+R4D_HD_COLD void crossing_extent(S focal, S a, S b, S m, const DiscAxes<S>& d, S mz, S near_plane, S& low, S& high) {
   low = S(3e37);
   high = S(-3e37);
   auto take = [&](S cos_t, S sin_t, S z) {
@@ -82,7 +82,7 @@ inline void crossing_extent(S focal, S a, S b, S m, const DiscAxes<S>& d, S mz, 
 // Whether a disc is so long that rounding of its depths (relative to the type's precision `epsilon`) blurs the near plane;
 // then only the whole image is a safe box.
 template <class S>
-inline bool too_long_for_near_plane(const DiscAxes<S>& d, S near_plane, S epsilon) {
+R4D_HD_COLD bool too_long_for_near_plane(const DiscAxes<S>& d, S near_plane, S epsilon) {
   const S longest = maximum(maximum(absolute(d.a.x), absolute(d.a.y)), maximum(absolute(d.b.x), absolute(d.b.y)));
   const S deepest = maximum(absolute(d.a.z), absolute(d.b.z));
   return !(epsilon * maximum(longest, deepest) < S(0.01) * near_plane);

@@ -14,8 +14,16 @@ struct NumberTraits {
   using Mask = bool;
 };
 
+// On a GPU the fused operation is the cheap one, on a CPU without it a library call.  The CUDA module is compiled without
+// contraction elsewhere, so that every kernel that repeats a formula gets the same bits.
+#ifdef __CUDA_ARCH__
+#define R4D_FMA(a, b, c) ::fma(a, b, c)
+#else
+#define R4D_FMA(a, b, c) (a) * (b) + (c)
+#endif
+
 #define R4D_SCALAR_OPS(T, SQRT, LOG2, ABS)                                   \
-  R4D_HD T fma(T a, T b, T c) { return a * b + c; }                          \
+  R4D_HD T fma(T a, T b, T c) { return R4D_FMA(a, b, c); }                   \
   R4D_HD T minimum(T a, T b) { return a < b ? a : b; }                       \
   R4D_HD T maximum(T a, T b) { return a > b ? a : b; }                       \
   R4D_HD T square_root(T a) { return SQRT(a); }                              \
@@ -25,6 +33,7 @@ struct NumberTraits {
 R4D_SCALAR_OPS(float, sqrtf, log2f, fabsf)
 R4D_SCALAR_OPS(double, ::sqrt, ::log2, ::fabs)
 #undef R4D_SCALAR_OPS
+#undef R4D_FMA
 
 }  // namespace R4D_ISA
 }  // namespace recon4d
