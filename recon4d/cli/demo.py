@@ -75,20 +75,28 @@ def make_demo(output: Path, *, creature: str, size: int, seconds: float) -> None
 
 
 def circle(field: Field, times: Float[Tensor, " t"], size: int) -> list[Camera]:
-    """A camera for each time, once around everything that the field ever shows, slightly from above."""
-    moments = times[:: max(1, len(times) // 16)]
-    points = torch.cat([field.at(moment).centers for moment in moments.tolist()])
-    lowest, highest = points.amin(dim=0), points.amax(dim=0)
-    target = (lowest + highest) / 2
-    radius = (highest - lowest).norm().item() / 2
-    distance = 1.05 * radius / math.sin(math.radians(FIELD_OF_VIEW_DEGREES / 2))
+    """A camera for each time, once around the creature while it moves, slightly from above, always at one distance."""
+    boxes = [(points.amin(dim=0), points.amax(dim=0)) for points in (field.at(t).centers for t in times.tolist())]
+    targets = torch.stack([(lowest + highest) / 2 for lowest, highest in boxes])
+    # A creature's bounding box breathes with its gait; the camera must not.
+    targets = _smoothed(targets)
+    radius = max((highest - lowest).norm().item() / 2 for lowest, highest in boxes)
+    distance = 0.95 * radius / math.sin(math.radians(FIELD_OF_VIEW_DEGREES / 2))
     cameras = []
-    for step in range(len(times)):
+    for step, target in enumerate(targets):
         angle = math.radians(-60.0) + 2 * math.pi * step / len(times)
         direction = torch.tensor([math.cos(angle), math.sin(angle), 0.35])
         eye = target + distance * direction / direction.norm()
         cameras.append(Camera.look_at(eye, target, fov_y_degrees=FIELD_OF_VIEW_DEGREES, width=size, height=size))
     return cameras
+
+
+def _smoothed(path: Float[Tensor, "t 3"]) -> Float[Tensor, "t 3"]:
+    """The straight motion that fits a path best: position and velocity by least squares."""
+    step = torch.linspace(-1, 1, len(path), dtype=path.dtype)
+    mean = path.mean(dim=0)
+    slope = (step[:, None] * (path - mean)).sum(dim=0) / step.square().sum().clamp(min=1e-12)
+    return mean + step[:, None] * slope
 
 
 def frames(field: Field, times: Float[Tensor, " t"], cameras: list[Camera]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
