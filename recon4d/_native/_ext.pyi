@@ -4,6 +4,7 @@ from typing import Annotated
 
 import numpy
 from numpy.typing import NDArray
+import torch
 
 
 class Workspace32:
@@ -77,6 +78,14 @@ class Workspace64:
     @property
     def visits(self) -> int:
         """(surfel, block of `lanes` pixels) pairs blended in the last frame."""
+
+def empty_planes32(batch: int, channels: int, height: int, width: int) -> Annotated[torch.Tensor, dict(dtype='float32', shape=(None, None, None, None))]:
+    """
+    Uninitialised planes [batch, channels, height, width] in memory that is reused when they are dropped.
+    """
+
+def empty_planes64(batch: int, channels: int, height: int, width: int) -> Annotated[torch.Tensor, dict(dtype='float64', shape=(None, None, None, None))]:
+    """The same in double precision."""
 
 def kernel_names() -> list[str]:
     """

@@ -80,6 +80,9 @@ def last_workspace() -> Workspace:
 class Lease:
     """A workspace on loan: goes back to the pool when the last reference is dropped."""
 
+    # The native functions take whatever speaks DLPack, torch's tensors among it; their stub knows numpy's arrays only.
+    workspace: Any
+
     def __init__(self, dtype: torch.dtype) -> None:
         wanted = _ext.Workspace32 if dtype == torch.float32 else _ext.Workspace64
         with _pool_lock:

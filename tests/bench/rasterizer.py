@@ -49,9 +49,8 @@ class Case:
         self.inputs = [*arrays.values(), K, pose, self.offsets]
         generator = torch.Generator().manual_seed(1)
         # In the layout of the images, as a loss computed from them would leave its gradients.
-        self.upstream = [
-            torch.randn(channels, height, width, generator=generator).permute(1, 2, 0) for channels in (3, 1, 1, 1, 3, 1)
-        ]
+        planes = [torch.randn(channels, height, width, generator=generator) for channels in (3, 1, 1, 1, 3, 1)]
+        self.upstream = [plane.permute(1, 2, 0) for plane in planes]
 
     def run(self, backend: str) -> tuple[float, float]:
         """Seconds of one forward and one backward pass."""

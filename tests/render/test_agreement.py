@@ -67,6 +67,8 @@ def test_images_in_float64(compiled: Backend, name: str):
 REFERENCE_BOUNDS = {"angle": 2e-6, "l1": 2.5e-3, "l2": 2.5e-3, "bias": 8e-4}
 # Observed worst: angle 9.2e-7, l2 1.4e-3 (opaque: rotations), l1 9.5e-4 (all but edge-on), bias 4.5e-4 (background).
 BOUNDS = {"angle": 1.5e-6, "l1": 1.2e-3, "l2": 2e-3, "bias": 6e-4}
+
+
 def check_gradients(gradients: dict[str, Tensor], name: str, *, compiled: bool) -> None:
     bounds = BOUNDS if compiled else REFERENCE_BOUNDS
     for leaf, reference in expected(name).gradients.items():
