@@ -1,0 +1,188 @@
+"""Settings of a fit: one plain record, and three presets of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from recon4d.core import InputError
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Step sizes of Adam at the start; those of places and motion fall to `FitConfig.final_rate` of it.
+
+    Attributes:
+        centers, scales, opacities, rotations, colors, skinning: of the surfels; centres in sizes of the subject,
+            `scales` of their logarithms, `opacities` of their logits, `skinning` of the correction to the logits.
+        bone_radii: of the logarithms of the bones' radii.
+        motion_rotations, motion_translations: of the control poses of bones and root; translations in sizes of the
+            subject.
+    """
+
+    centers: float = 4e-4
+    scales: float = 5e-3
+    opacities: float = 3e-2
+    rotations: float = 2e-3
+    colors: float = 5e-3
+    skinning: float = 1e-2
+    bone_radii: float = 2e-3
+    motion_rotations: float = 2e-3
+    motion_translations: float = 1e-3
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How much each loss of `recon4d.losses` counts; 0 leaves it out.
+
+    Attributes:
+        dssim: share of structural dissimilarity in the colour loss, the rest is L1.
+        mask: coverage against the mask.
+        normal: normal consistency in the warped state, after `FitConfig.surface_from`.
+        distortion: spread along rays, after `FitConfig.surface_from`.
+        rigidity: as-rigid-as-possible between neighbouring bones.
+        acceleration: of the control poses of bones and root.
+        entropy: of opacities, after `FitConfig.surface_from`.
+        scale: excess over `FitConfig.longest_scale`.
+        anisotropy: excess over `FitConfig.most_anisotropy`.
+    """
+
+    dssim: float = 0.2
+    mask: float = 0.1
+    normal: float = 0.05
+    distortion: float = 1.0
+    rigidity: float = 0.2
+    acceleration: float = 10.0
+    entropy: float = 0.002
+    scale: float = 0.01
+    anisotropy: float = 0.01
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Settings of `fit`; fractions are of `iterations`.
+
+    Attributes:
+        iterations: optimiser steps, one view each.
+        surfels: at most so many.
+        initial_surfels: so many on the hull.
+        bones: at most so many.
+        sh_degree: of the colours' spherical harmonics, 0 to 3.
+        levels: (fraction from which on, factor by which images are made smaller), coarse to fine.
+        bones_from: from when on bones move; before, the subject moves as a whole.
+        whole_image_every: every so many steps the whole image is compared, otherwise the subject's surroundings.
+        frames_per_control: frames of the video between control poses of the bones.
+        frames_per_root_control: the same of the root.
+        hull_voxels: of the carving grid along its longest side.
+        hull_window: share of the frames, around the canonical time, that may not contradict the hull.
+        density_every: steps between relocations; they happen from `density_from` to `density_until`.
+        density_growth: most growth of the number of surfels at once, as a factor.
+        dead_opacity: surfels below are moved to where they are needed.
+        surface_from: from when on surface losses count.
+        longest_scale: bound on a surfel's standard deviation, in sizes of the subject.
+        most_anisotropy: bound on the ratio of a surfel's standard deviations.
+        final_rate: factor on the step sizes of places and motion at the end.
+        rates, weights: see there.
+        seed: of everything random.
+        checkpoint_seconds: least time between checkpoints.
+        snapshot_every: steps between snapshots.
+    """
+
+    iterations: int = 6000
+    surfels: int = 30_000
+    initial_surfels: int = 6000
+    bones: int = 24
+    sh_degree: int = 1
+    levels: tuple[tuple[float, int], ...] = ((0.0, 4), (0.15, 2), (0.45, 1))
+    bones_from: float = 0.1
+    whole_image_every: int = 8
+    frames_per_control: float = 4.0
+    frames_per_root_control: float = 8.0
+    hull_voxels: int = 96
+    hull_window: float = 0.15
+    density_every: int = 100
+    density_from: float = 0.08
+    density_until: float = 0.75
+    density_growth: float = 1.15
+    dead_opacity: float = 0.02
+    surface_from: float = 0.3
+    longest_scale: float = 0.03
+    most_anisotropy: float = 6.0
+    final_rate: float = 0.05
+    rates: Rates = Rates()
+    weights: Weights = Weights()
+    seed: int = 0
+    checkpoint_seconds: float = 25.0
+    snapshot_every: int = 100
+
+    def __post_init__(self) -> None:
+        counts = ("iterations", "surfels", "initial_surfels", "bones", "hull_voxels", "density_every", "snapshot_every")
+        least = {name: 1 for name in (*counts, "whole_image_every")} | {"hull_voxels": 16, "sh_degree": 0, "seed": 0}
+        for name, low in least.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < low:
+                raise _wrong(name, f"a whole number >= {low}", value)
+        if self.sh_degree > 3:
+            raise _wrong("sh_degree", "0, 1, 2 or 3", self.sh_degree)
+        if self.initial_surfels > self.surfels:
+            raise _wrong("initial_surfels", f"at most surfels ({self.surfels})", self.initial_surfels)
+        for name in (
+            "hull_window",
+            "density_from",
+            "density_until",
+            "surface_from",
+            "bones_from",
+            "dead_opacity",
+            "final_rate",
+        ):
+            if not 0 <= getattr(self, name) <= 1:
+                raise _wrong(name, "a number in [0, 1]", getattr(self, name))
+        for name in ("frames_per_control", "frames_per_root_control", "longest_scale"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise _wrong(name, "a number > 0", getattr(self, name))
+        for name in ("density_growth", "most_anisotropy"):
+            if not 1 <= getattr(self, name) < float("inf"):
+                raise _wrong(name, "a number >= 1", getattr(self, name))
+        starts = [start for start, _ in self.levels]
+        if not starts or starts[0] != 0 or starts != sorted(starts) or any(factor < 1 for _, factor in self.levels):
+            raise _wrong("levels", "rising fractions from 0 on, with factors >= 1", self.levels)
+        if not self.checkpoint_seconds >= 0:
+            raise _wrong("checkpoint_seconds", "a number >= 0", self.checkpoint_seconds)
+
+    def after(self, fraction: float) -> int:
+        """The step at which a fraction of the fit is done."""
+        return round(fraction * self.iterations)
+
+    def level_at(self, step: int) -> int:
+        """The factor by which images are made smaller at a step."""
+        return [factor for start, factor in self.levels if step >= self.after(start)][-1]
+
+
+PRESETS: dict[str, FitConfig] = {
+    "draft": FitConfig(
+        iterations=2500, surfels=12_000, initial_surfels=4000, bones=20, levels=((0.0, 4), (0.3, 2)), hull_voxels=80
+    ),
+    "standard": FitConfig(),
+    "high": FitConfig(iterations=15_000, surfels=60_000, bones=32, sh_degree=2, hull_voxels=128),
+}
+"""draft: a first look; standard: the usual fit; high: as good as it gets, several times slower."""
+
+
+def preset(name: str, **changes: Any) -> FitConfig:
+    """The settings of that name, with some changed.
+
+    Raises:
+        InputError: no preset of that name, no setting of a name, or a value out of range.
+    """
+    if name not in PRESETS:
+        raise InputError("preset", expected=" or ".join(PRESETS), got=repr(name), fix="choose one of these")
+    unknown = sorted(set(changes) - set(FitConfig.__dataclass_fields__))
+    if unknown:
+        raise InputError(
+            "preset", expected="names of FitConfig", got=", ".join(unknown), fix="check the spelling of the settings"
+        )
+    return replace(PRESETS[name], **changes)
+
+
+def _wrong(name: str, expected: str, value: object) -> InputError:
+    return InputError(f"FitConfig.{name}", expected=expected, got=repr(value), fix=f"change {name}")
