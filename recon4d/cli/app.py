@@ -114,7 +114,7 @@ def synthesize(
         zoom: more than 1 makes the subject larger in the image.
         seed: of the cameras and the room; the same seed gives the same files.
         threads: views rendered at once; 0 means one for each core.
-        overwrite: replace what is in the folder.
+        overwrite: replace a data set that is in the folder.
         quiet: print nothing but errors.
     """
     from recon4d.cli.synthesize import make_dataset

@@ -38,7 +38,7 @@ class SynthesizeConfig:
         mottle: give untextured surfaces of a .glb a texture of noise, so that they can be tracked.
         detail: fineness of a creature's mesh, 0.2 to 4.
         zoom: more than 1 makes the subject larger in the image; parts of it may leave the image.
-        overwrite: replace an existing folder.
+        overwrite: replace a data set that is there; folders with other files are never replaced.
         threads: views rendered at once; 0 means one for each core.  The result does not depend on it.
     """
 

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from recon4d.core import Camera, InputError
-from recon4d.data.files import write_json
+from recon4d.data.files import read_json, write_json
 from recon4d.data.video import write_video
 from recon4d.synthetic.config import SynthesizeConfig
 from recon4d.synthetic.creatures import CREATURE_NAMES, creature
@@ -40,6 +40,7 @@ from recon4d.synthetic.view import MeshState, SceneState, View, render_view
 Progress = Callable[[str, int, int], None]
 
 _FORMAT_VERSION = 1
+_GENERATOR = "recon4d synthesize"
 _TEXELS_PER_PIXEL = 1.1
 _MARGIN = 1.04  # free space around the subject, as a factor on its size in the image
 _HANDHELD_MARGIN = 1.15  # enough for the steps and the shaking of a hand at the usual field of view
@@ -86,29 +87,51 @@ def synthesize(config: SynthesizeConfig, out_dir: Path | str, *, progress: Progr
     tell("subject", 0, 1)
     stage = _Stage(config, load_subject(config))
     tell("subject", 1, 1)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
+    # Absolute, because "." has neither a name nor a parent.
+    place = Path(os.path.abspath(out))
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+    except OSError as error:
+        raise InputError(
+            str(out), expected="a place for a folder", got=error.strerror or str(error), fix="choose another place"
+        ) from None
     try:
         result = stage.write(temporary, out, tell)
         temporary.chmod(0o755)
-        if out.exists():
-            shutil.rmtree(out)
-        os.replace(temporary, out)
+        if place.exists():
+            shutil.rmtree(place)
+        os.replace(temporary, place)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
     return result
 
 
 def _check_target(out: Path, overwrite: bool) -> None:
-    if out.is_dir() and (overwrite or not any(out.iterdir())):
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    if out.exists():
+    if not overwrite or not out.is_dir():
         raise InputError(
             str(out),
             expected="a new or empty folder",
             got="a folder with files in it" if out.is_dir() else "a file",
             fix="choose another place, or ask for overwriting",
         )
+    # A slip of the hand must not remove somebody's folder.
+    if not _is_ours(out):
+        raise InputError(
+            str(out),
+            expected="a data set of recon4d synthesize to replace",
+            got="a folder with other files",
+            fix="choose another place, or empty the folder",
+        )
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        return read_json(folder / "meta.json").get("generator") == _GENERATOR
+    except InputError:
+        return False
 
 
 class _Stage:
@@ -258,7 +281,7 @@ class _Stage:
         settings["subject"] = Path(self.config.subject).name
         meta = {
             "format_version": _FORMAT_VERSION,
-            "generator": "recon4d synthesize",
+            "generator": _GENERATOR,
             "seed": self.config.seed,
             "settings": settings,
             "subject": self.subject.source,

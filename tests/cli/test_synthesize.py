@@ -158,15 +158,18 @@ def test_a_room_is_stated_as_images_without_a_background_colour(tmp_path: Path) 
     assert 0 < view.load_mask().mean() < 0.8
 
 
-def test_a_folder_with_files_is_replaced_only_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_only_a_data_set_is_replaced_and_only_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "out"
     folder.mkdir()
     (folder / "mine.txt").write_text("precious")
     assert "expected a new or empty folder, got a folder with files in it" in refused(capsys, "fish", "-o", folder)
+    assert "got a folder with other files" in refused(capsys, "fish", "-o", folder, "--overwrite")
     assert (folder / "mine.txt").read_text() == "precious"
-    quietly("fish", "-o", folder, "--overwrite", *SMALL)
-    assert not (folder / "mine.txt").exists()
-    assert len(read_dataset(folder).views) == FRAMES + 3
+    made = tmp_path / "made"
+    quietly("fish", "-o", made, *SMALL)
+    assert "got a folder with files in it" in refused(capsys, "fish", "-o", made, *SMALL)
+    quietly("fish", "-o", made, "--overwrite", *SMALL, "--seed", 5)
+    assert read_dataset(made).meta["seed"] == 5
 
 
 def refused(capsys: pytest.CaptureFixture[str], *arguments: object) -> str:
@@ -230,6 +233,7 @@ def test_what_cannot_be_made_is_one_line(tetrahedron: Path, tmp_path: Path, caps
     assert "frames: expected a whole number" in refused(capsys, "fish", "-o", out, "--frames", 0)
     assert "a file" in refused(capsys, "fish", "-o", text)
     assert "text.glb" in refused(capsys, "fish", "-o", text / "below", *SMALL)
+    assert "expected a place for a folder" in refused(capsys, "fish", "-o", "/proc/none/out", *SMALL)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["four.glb", "text.glb"]
 
 

@@ -238,6 +238,12 @@ def test_existing_folders_are_kept_unless_told_otherwise(tmp_path: Path) -> None
     assert (out / "mine.txt").exists()
     synthesize(replace(config, overwrite=True), out)
     assert not (out / "mine.txt").exists()
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "meta.json").write_text("{}")
+    with pytest.raises(InputError, match="a data set of recon4d synthesize to replace, got a folder with other files"):
+        synthesize(replace(config, overwrite=True), other)
+    assert (other / "meta.json").read_text() == "{}"
     (tmp_path / "file").write_text("x")
     with pytest.raises(InputError, match="got a file"):
         synthesize(replace(config, overwrite=True), tmp_path / "file")
