@@ -148,14 +148,23 @@ def test_the_truth_of_sample_assets_holds(samples_dir: Path, tmp_path: Path, nam
     assert read_dataset(folder).meta["subject"]["file"] == f"{name}.glb"
 
 
-def test_a_room_is_stated_as_images_without_a_background_colour(tmp_path: Path) -> None:
-    quietly("jelly", "-o", tmp_path / "room", "--background", "room", *SMALL)
+def test_a_room_is_cut_away_where_only_the_subject_was_reconstructed(tmp_path: Path) -> None:
+    fps = (FRAMES - 1) / creature("fish").duration
+    quietly("fish", "-o", tmp_path / "room", "--background", "room", "--cameras", "handheld", "--fps", fps, *SMALL)
     dataset = read_dataset(tmp_path / "room")
     assert dataset.meta["background"] is None
     assert dataset.background is None
     view = dataset.split("test")[0]
     assert view.load_image().shape == (56, 64, 3)
     assert 0 < view.load_mask().mean() < 0.8
+    scene = truth_scene(dataset, tmp_path / "fish.r4d", "fish")
+    arguments = ["evaluate", scene, "--against", tmp_path / "room", "--protocol", "every4", "--background", "black"]
+    assert main([*map(str, arguments), "--json", str(tmp_path / "a.json"), "--quiet"]) == 0
+    result = json.loads((tmp_path / "a.json").read_text())
+    assert any("cut out by its masks" in note for note in result["notes"])
+    assert [frame["time"] for frame in result["frames"]] == pytest.approx([1 / fps, 2 / fps, 3 / fps])
+    assert result["background"] == "black"
+    assert result["psnr"] > 15
 
 
 def test_only_a_data_set_is_replaced_and_only_on_request(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
