@@ -1,0 +1,217 @@
+"""Cameras from pictures of a textured room and cube, seen by cameras that are known."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from recon4d.core import Camera, InputError
+from recon4d.core.rigid import align_similarity
+from recon4d.data.motion import CameraSettings, IngestSettings, ingest, solve_cameras, track_points
+from recon4d.data.motion.cameras import between, gates
+from recon4d.data.motion.cameras.mapping import Model
+from recon4d.data.motion.cameras.rotation import turning_camera
+from tests.data.moving_scene import HEIGHT, WIDTH, box_room, walking_cameras
+from tests.data.test_motion_ingest import write_images
+
+
+def poses_of(cameras) -> np.ndarray:
+    return np.stack([camera.cam_from_world.numpy() for camera in cameras])
+
+
+def rotation_errors(cameras, truth) -> np.ndarray:
+    """Degrees, after the one rotation that aligns all orientations best."""
+    ours, true = poses_of(cameras)[:, :3, :3], poses_of(truth)[:, :3, :3]
+    u, _, vt = np.linalg.svd(np.einsum("tji,tjk->ik", true, ours))
+    world = u @ np.diag([1, 1, np.linalg.det(u @ vt)]) @ vt
+    relative = np.einsum("tij,jk,tlk->til", true, world, ours)
+    return np.degrees(np.arccos(np.clip((np.trace(relative, axis1=1, axis2=2) - 1) / 2, -1, 1)))
+
+
+@pytest.fixture(scope="module")
+def walk(tmp_path_factory):
+    truth = walking_cameras(14)
+    folder = write_images(tmp_path_factory.mktemp("walk") / "d", box_room(truth))
+    clip = ingest(folder, IngestSettings(max_keyframes=8, keyframe_motion_percent=0.5))
+    work = tmp_path_factory.mktemp("work")
+    return clip, truth, work, solve_cameras(clip, work=work)
+
+
+def test_a_walk_around_a_scene(walk):
+    clip, truth, _, solution = walk
+    health = solution.health
+    assert health.chosen == "scene"
+    assert health.confident
+    assert health.solved_share == 1.0
+    assert len(solution.cameras) == 14 > len(clip.keyframes)
+    assert rotation_errors(solution.cameras, truth).max() < 1.0
+    ours = torch.stack([camera.center_in_world for camera in solution.cameras])
+    true = torch.stack([camera.center_in_world for camera in truth])
+    aligned = align_similarity(ours, true)
+    assert (aligned.transform_points(ours) - true).norm(dim=-1).max() < 0.1
+    assert float(solution.cameras[0].K[0, 0]) == pytest.approx(float(truth[0].K[0, 0]), rel=0.05)
+    assert health.focal_source == "solved"
+    assert 5 < health.range_degrees < 45
+    for camera in solution.cameras:
+        assert torch.equal(camera.K, solution.cameras[0].K)
+
+
+def test_points_project_onto_their_tracks(walk):
+    clip, _, work, solution = walk
+    from recon4d.data.motion.cameras.solve import _SCENE_TRACKS
+
+    tracks = track_points(clip, None, _SCENE_TRACKS, work=work)
+    positions, visible = tracks.dense()
+    for frame, camera in enumerate(solution.cameras):
+        seen = visible[solution.point_ids, frame]
+        pixels, depth = camera.project(torch.from_numpy(solution.points[seen]))
+        error = np.linalg.norm(pixels.numpy() - positions[solution.point_ids[seen], frame], axis=1)
+        assert (depth > 0).all()
+        assert np.median(error) < 0.5
+
+
+def test_the_world_is_tidy(walk):
+    solution = walk[3]
+    up = -poses_of(solution.cameras)[:, 1, :3].mean(0)
+    np.testing.assert_allclose(up / np.linalg.norm(up), [0, 0, 1], atol=1e-6)
+    np.testing.assert_allclose(np.median(solution.points, axis=0), 0, atol=0.5)
+    assert np.percentile(np.linalg.norm(solution.points, axis=1), 90) == pytest.approx(1, rel=0.1)
+
+
+def test_solutions_are_cached_and_repeat(walk):
+    clip, _, work, solution = walk
+    calls = []
+    again = solve_cameras(clip, work=work, progress=lambda *call: calls.append(call))
+    assert calls == []
+    assert again.health == solution.health
+    np.testing.assert_array_equal(poses_of(again.cameras), poses_of(solution.cameras))
+    np.testing.assert_array_equal(again.points, solution.points)
+    fresh = solve_cameras(clip)
+    np.testing.assert_array_equal(poses_of(fresh.cameras), poses_of(solution.cameras))
+
+
+def test_a_camera_that_only_turns(tmp_path):
+    truth = walking_cameras(8, degrees=14, turn_only=True)
+    # Out of the cube, which would hide the room.
+    moved = [shifted(camera, (0.0, -3.0, 0.0)) for camera in truth]
+    clip = ingest(write_images(tmp_path / "d", box_room(moved)))
+    solution = solve_cameras(clip, settings=CameraSettings(max_seconds=5))
+    assert solution.health.chosen == "rotation"
+    assert rotation_errors(solution.cameras, truth).max() < 1.5
+    centers = torch.stack([camera.center_in_world for camera in solution.cameras])
+    assert (centers - centers[0]).norm(dim=-1).max() < 1e-9
+    assert any("no depth" in text for text in solution.health.warnings)
+    tracks = track_points(clip)
+    K = float(truth[0].K[0, 0])
+    turning = turning_camera(tracks, clip.keyframes, (WIDTH, HEIGHT), K, solve_focal=False)
+    assert turning.error < 0.3
+
+
+def shifted(camera: Camera, by: tuple[float, float, float]) -> Camera:
+    pose = camera.cam_from_world.clone()
+    pose[:3, 3] -= pose[:3, :3] @ torch.tensor(by, dtype=torch.float64)
+    return Camera(camera.K, pose, camera.width, camera.height)
+
+
+def test_a_still_background_with_a_subject_that_does_not_turn(tmp_path):
+    from tests.data.moving_scene import sliding_patch
+
+    frames, _, _ = sliding_patch(6)
+    still = np.zeros(frames.shape[:3], bool)
+    still[:, 95:140, 20:80] = True  # A piece of the wall.
+    clip = ingest(write_images(tmp_path / "d", frames, still))
+    solution = solve_cameras(clip, clip.masks, CameraSettings(max_seconds=5))
+    assert solution.health.background.still
+    assert solution.health.chosen == "static"
+    assert any("guesses" in text for text in solution.health.warnings)
+    assert all(torch.equal(c.cam_from_world, solution.cameras[0].cam_from_world) for c in solution.cameras)
+
+
+def test_static_and_given(walk):
+    clip, truth, _, _ = walk
+    still = solve_cameras(clip, settings=CameraSettings(mode="static", focal=0.9))
+    assert float(still.cameras[0].K[0, 0]) == pytest.approx(0.9 * WIDTH)
+    assert still.health.focal_source == "given"
+    origin, depth = still.cameras[0].project(torch.zeros(1, 3, dtype=torch.float64))
+    np.testing.assert_allclose(origin.numpy(), [[WIDTH / 2, HEIGHT / 2]], atol=1e-6)
+    assert float(depth) == pytest.approx(between.STAND_OFF)
+    posed = replace(clip, cameras=tuple(truth))
+    given = solve_cameras(posed)
+    assert given.health.chosen == "given"
+    np.testing.assert_array_equal(poses_of(given.cameras), poses_of(truth))
+
+
+def test_what_cannot_be_asked(walk):
+    clip = walk[0]
+    with pytest.raises(InputError, match="masks of the subject"):
+        solve_cameras(clip, settings=CameraSettings(mode="object"))
+    with pytest.raises(InputError, match="a camera for each frame"):
+        solve_cameras(clip, settings=CameraSettings(mode="given"))
+    with pytest.raises(InputError, match="14 masks of 200x150"):
+        solve_cameras(clip, np.zeros((2, 10, 10), np.uint8))
+    with pytest.raises(InputError, match="2 cameras"):
+        solve_cameras(replace(clip, camera_ids=("a", "b") * 7))
+    with pytest.raises(InputError, match="long side"):
+        CameraSettings(focal=800.0)
+
+
+def good_model(truth) -> Model:
+    rng = np.random.default_rng(0)
+    points = rng.normal(0, 1, (200, 3))
+    frames = np.arange(len(truth))
+    focal = float(truth[0].K[0, 0])
+    return Model(frames, poses_of(truth), focal, points, np.arange(200, dtype=np.int32), np.full(200, 0.3), 0.3, False)
+
+
+def test_gates_pass_what_is_sound_and_name_what_is_not():
+    truth = walking_cameras(12)
+    frames = np.arange(12)
+
+    def failures(**changes) -> str:
+        model = replace(good_model(truth), **changes)
+        return " ".join(gates.judge(model, "m", frames, frames, (WIDTH, HEIGHT), 0.0).failures)
+
+    assert failures() == ""
+    assert "reprojection error" in failures(error=3.0)
+    assert "focal length" in failures(focal=20.0 * WIDTH)
+    assert "focal length" in failures(focal=0.1 * WIDTH)
+    few = {"points": np.zeros((10, 3)), "point_ids": np.zeros(10, np.int32), "point_errors": np.zeros(10)}
+    assert "only 10 points" in failures(**few)
+    jump = poses_of(truth)
+    jump[6:] = poses_of(walking_cameras(12, degrees=-160))[6:]
+    assert "degrees in a frame" in failures(cam_from_world=jump)
+    assert "step" in failures(cam_from_world=jump)
+    half = replace(good_model(truth[:6]), frames=np.arange(6))
+    attempt = gates.judge(half, "m", frames, frames, (WIDTH, HEIGHT), 0.0)
+    assert not attempt.accepted
+    assert "6 of 12 keyframes" in attempt.failures[0]
+    assert gates.judge(None, "m", frames, frames, (WIDTH, HEIGHT), 0.0).failures == ("nothing could be registered",)
+
+
+def test_interpolation_passes_through_and_stays_put_outside():
+    truth = poses_of(walking_cameras(9))
+    known = np.array([1, 4, 7])
+    every = between.interpolate(known, truth[known], np.arange(9))
+    np.testing.assert_allclose(every[known], truth[known], atol=1e-12)
+    np.testing.assert_allclose(every[0], truth[1], atol=1e-12)
+    np.testing.assert_allclose(every[8], truth[7], atol=1e-12)
+    products = every[:, :3, :3] @ every[:, :3, :3].transpose(0, 2, 1)
+    np.testing.assert_allclose(products, np.tile(np.eye(3), (9, 1, 1)), atol=1e-12)
+    single = between.interpolate(known[:1], truth[known[:1]], np.arange(3))
+    np.testing.assert_array_equal(single, truth[[1, 1, 1]])
+
+
+def test_tidying_keeps_what_the_cameras_see():
+    truth = poses_of(walking_cameras(5))
+    rng = np.random.default_rng(1)
+    turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
+    turn *= np.linalg.det(turn)
+    points = rng.normal(0, 1, (50, 3)) + 3
+    poses, moved = between.tidy_world(truth, points)
+    for before, after in zip(truth, poses, strict=True):
+        a = points @ before[:3, :3].T + before[:3, 3]
+        b = moved @ after[:3, :3].T + after[:3, 3]
+        np.testing.assert_allclose(a / a[:, 2:], b / b[:, 2:], atol=1e-9)

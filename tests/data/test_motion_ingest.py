@@ -1,0 +1,217 @@
+"""From files to a clip: sizes, repeats, black frames, damage, masks, and the cache."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from recon4d.core import InputError
+from recon4d.data.images import write_png
+from recon4d.data.motion import IngestSettings, StageCache, ingest, with_masks
+from recon4d.data.motion.exif import focal_35mm
+from recon4d.data.motion.selection import evenly_in_motion
+from recon4d.data.video import write_video
+from tests.data.moving_scene import noise_texture, sliding_patch
+
+
+def write_images(folder, frames, masks=None):
+    (folder / "images").mkdir(parents=True)
+    for k, frame in enumerate(frames):
+        write_png(folder / "images" / f"{k:03d}.png", frame)
+    if masks is not None:
+        (folder / "masks").mkdir()
+        for k, mask in enumerate(masks):
+            if mask is not None:
+                write_png(folder / "masks" / f"{k:03d}.png", np.asarray(mask).astype(np.uint8) * 255)
+    return folder
+
+
+def test_a_video_is_resized_and_keeps_its_times(tmp_path):
+    frames, _, _ = sliding_patch(8)
+    write_video(tmp_path / "clip.mp4", frames, 24)
+    calls = []
+    clip = ingest(tmp_path / "clip.mp4", IngestSettings(max_side=100), progress=lambda *call: calls.append(call))
+    assert clip.frames.shape == (8, 75, 100, 3)
+    assert clip.source_size == (200, 150)
+    np.testing.assert_allclose(clip.times, np.arange(8) / 24, atol=1e-6)
+    np.testing.assert_array_equal(clip.source_frames, np.arange(8))
+    assert clip.masks is None
+    assert clip.alpha is None
+    assert clip.cameras is None
+    assert clip.problems == ()
+    assert {stage for stage, _, _ in calls} == {"ingest"}
+    done = [done for _, done, _ in calls]
+    assert done == sorted(done)
+    assert calls[-1][1] == calls[-1][2]
+
+
+def test_repeats_and_black_frames_are_left_out_and_told(tmp_path):
+    frames, _, _ = sliding_patch(5)
+    order = [frames[0] * 0, frames[0], frames[1], frames[1], frames[2], frames[3], frames[3], frames[4]]
+    clip = ingest(write_images(tmp_path / "d", order))
+    assert clip.source_frames.tolist() == [1, 2, 4, 5, 7]
+    assert any("1 black" in text for text in clip.problems)
+    assert any("2 frames that repeat" in text for text in clip.problems)
+    np.testing.assert_array_equal(clip.frames[2], frames[2])
+
+
+@pytest.mark.parametrize(
+    ("frames", "message"),
+    [
+        ([noise_texture(0, 64)], "one frame"),
+        ([noise_texture(0, 64)] * 4, "4 frames that all show the same"),
+        ([np.zeros((64, 64, 3), np.uint8)] * 3, "3 black frames"),
+    ],
+)
+def test_too_little_to_see_is_one_clear_line(tmp_path, frames, message):
+    with pytest.raises(InputError, match=message) as caught:
+        ingest(write_images(tmp_path / "d", frames))
+    assert "\n" not in str(caught.value)
+
+
+def test_not_a_video(tmp_path):
+    (tmp_path / "clip.mp4").write_bytes(b"not a video at all" * 100)
+    with pytest.raises(InputError, match="video"):
+        ingest(tmp_path / "clip.mp4")
+
+
+def test_damage_in_the_middle_is_told_and_the_rest_is_used(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "clip.mkv"
+    write_video(path, rng.integers(0, 256, (24, 48, 64, 3)).astype(np.uint8), 24, crf=30)
+    content = path.read_bytes()
+    middle = len(content) // 2
+    path.write_bytes(content[:middle] + b"\xa5" * 3000 + content[middle + 3000 :])
+    clip = ingest(path)
+    assert 4 <= len(clip) < 24
+    assert clip.problems
+
+
+def test_a_broken_image_is_left_out_and_told(tmp_path):
+    frames, _, _ = sliding_patch(5)
+    folder = write_images(tmp_path / "d", frames)
+    (folder / "images" / "002.png").write_bytes((folder / "images" / "002.png").read_bytes()[:500])
+    write_png(folder / "images" / "003.png", frames[3][:100])
+    clip = ingest(folder)
+    assert clip.source_frames.tolist() == [0, 1, 4]
+    assert sum("002.png" in text or "003.png" in text for text in clip.problems) == 2
+
+
+def test_masks_follow_their_frames(tmp_path):
+    frames, masks, _ = sliding_patch(5)
+    clip = ingest(write_images(tmp_path / "d", frames, [masks[0], None, masks[2], masks[3], None]))
+    assert clip.masked.tolist() == [True, False, True, True, False]
+    np.testing.assert_array_equal(clip.masks[2] >= 128, masks[2])
+    assert not clip.masks[1].any()
+
+
+def test_masks_of_another_shape_are_refused_and_of_another_size_resized(tmp_path):
+    frames, masks, _ = sliding_patch(3)
+    with pytest.raises(InputError, match="a mask of 200x150"):
+        ingest(write_images(tmp_path / "wrong", frames, [mask[:, :150] for mask in masks]))
+    clip = ingest(write_images(tmp_path / "half", frames, [mask[::2, ::2] for mask in masks]))
+    overlap = ((clip.masks >= 128) & masks).sum() / ((clip.masks >= 128) | masks).sum()
+    assert overlap > 0.95
+    assert any("100x75" in text for text in clip.problems)
+
+
+def test_alpha_is_kept_and_laid_over_the_background(tmp_path):
+    frames, masks, _ = sliding_patch(3)
+    rgba = np.concatenate([frames, masks[..., None].astype(np.uint8) * 255], -1)
+    clip = ingest(write_images(tmp_path / "d", rgba))
+    np.testing.assert_array_equal(clip.alpha > 0, masks)
+    assert not clip.frames[~masks].any()
+    np.testing.assert_array_equal(clip.frames[masks], frames[masks])
+
+
+def test_the_cache_is_by_content_and_survives_damage(tmp_path):
+    frames, _, _ = sliding_patch(4)
+    source, work = write_images(tmp_path / "d", frames), tmp_path / "work"
+    calls = []
+    first = ingest(source, work=work, progress=lambda *call: calls.append(call))
+    assert calls
+    calls.clear()
+    again = ingest(source, work=work, progress=lambda *call: calls.append(call))
+    assert calls == []
+    assert again.key == first.key
+    assert isinstance(again.frames, np.memmap)
+    np.testing.assert_array_equal(again.frames, ingest(source).frames)
+    (stored,) = work.iterdir()
+    whole = (stored / "frames.npy").read_bytes()
+    (stored / "frames.npy").write_bytes(whole[: len(whole) // 2])
+    np.testing.assert_array_equal(ingest(source, work=work).frames, frames)
+    assert ingest(source, IngestSettings(max_side=50), work=work).key != first.key
+    write_png(source / "images" / "001.png", frames[0] // 2)
+    assert ingest(source, work=work).key != first.key
+
+
+def test_a_write_that_fails_leaves_nothing(tmp_path, monkeypatch):
+    frames, _, _ = sliding_patch(3)
+    source = write_images(tmp_path / "d", frames)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(InputError, match=r"No space left|folder that exists"):
+        ingest(source, work=tmp_path / "work")
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_work_folder_that_is_a_file(tmp_path):
+    (tmp_path / "work").write_text("")
+    with pytest.raises(InputError, match="work folder"):
+        StageCache(tmp_path / "work")
+
+
+def test_masks_of_the_caller(tmp_path):
+    frames, masks, _ = sliding_patch(3)
+    clip = ingest(write_images(tmp_path / "d", frames))
+    marked = with_masks(clip, masks.astype(np.uint8) * 255)
+    assert marked.masked.all()
+    assert marked.key != clip.key
+    with pytest.raises(InputError, match="3 masks of 200x150"):
+        with_masks(clip, np.zeros((2, 150, 200), np.uint8))
+
+
+def test_focal_length_from_exif(tmp_path):
+    from PIL import Image
+
+    frames, _, _ = sliding_patch(2)
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 27
+    for k in range(2):
+        Image.fromarray(frames[k]).save(tmp_path / f"{k}.jpg", exif=exif, quality=95)
+    assert focal_35mm(tmp_path / "0.jpg") == 27
+    assert ingest(tmp_path).focal_pixels == pytest.approx(27 / 36 * 200)
+    write_png(tmp_path / "plain.png", frames[0])
+    assert focal_35mm(tmp_path / "plain.png") is None
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.lists(st.floats(0, 5, width=32), min_size=2, max_size=80), st.integers(2, 40))
+def test_selection_keeps_ends_order_and_number(motion, count):
+    chosen = evenly_in_motion(np.array(motion, np.float32), count)
+    assert len(chosen) <= max(count, 2)
+    assert chosen[0] == 0
+    assert chosen[-1] == len(motion) - 1
+    assert (np.diff(chosen) > 0).all()
+    if len(motion) <= count:
+        assert len(chosen) == len(motion)
+
+
+def test_selection_spends_its_frames_where_things_move():
+    motion = np.concatenate([np.full(50, 0.1), np.full(50, 2.0)]).astype(np.float32)
+    chosen = evenly_in_motion(motion, 20)
+    assert (chosen < 50).sum() < (chosen >= 50).sum() / 2
+    assert (chosen < 50).sum() >= 2
+
+
+def test_settings_are_checked():
+    with pytest.raises(InputError, match="max_frames"):
+        replace(IngestSettings(), max_frames=1)
