@@ -139,11 +139,12 @@ def train_step(state: State, frames: Frames, objective: Objective, config: FitCo
     camera, target, mask = frame.target(background, whole=step % config.whole_image_every == 0)
     surface = step >= config.after(config.surface_from)
 
-    surfels, canonical, warp, *bones = model.state_at(frame.time)
+    surfels, canonical, warp, turns, shifts = model.state_at(frame.time)
     offsets = torch.zeros(len(model), 2, requires_grad=True)
     output = rasterize(surfels, camera, background=background, screen_offsets=offsets)
     loss = objective.image(output, camera, target, mask, surface=surface)
-    loss = loss + objective.shape(canonical, surface=surface) + objective.motion(warp, *bones)
+    loss = loss + objective.shape(canonical, surface=surface)
+    loss = loss + objective.motion(warp, turns, shifts, stiffness=config.stiffness_at(step))
     loss.backward()
     assert offsets.grad is not None
     state.density.add(offsets.grad, output.radii, max(frame.camera.width, frame.camera.height))
