@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64, UInt8
+from jaxtyping import Float32, Int64, UInt8
 
 THUMBNAIL_SIDE = 192
 _BLACK = 10  # An 8-bit level; limited-range video puts black and its noise below it.
@@ -74,8 +74,3 @@ def keyframes(motion: Float32[np.ndarray, " t"], step_percent: float, most: int)
     """Frames about `step_percent` of motion apart: at least 12 (or all there are), at most `most`."""
     wanted = round(float(np.sum(motion[:-1])) / step_percent) + 1
     return evenly_in_motion(motion, int(np.clip(wanted, min(12, most), most)))
-
-
-def sound_frames(black: Bool[np.ndarray, " n"], repeat: Bool[np.ndarray, " n"]) -> Int64[np.ndarray, " k"]:
-    """Indices of the frames that are neither black nor a repeat of the one kept before."""
-    return np.flatnonzero(~black & ~repeat).astype(np.int64)

@@ -61,8 +61,8 @@ def disc_on_green(frames: int = 6) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(images), np.stack(masks)
 
 
-def box_room(cameras: list[Camera]) -> np.ndarray:
-    """A textured cube that hides nothing of the corner of a textured room behind it, seen by each camera.
+def box_room(cameras: list[Camera], *, room: bool = True) -> np.ndarray:
+    """A textured cube in a textured room, or before white, seen by each camera.
 
     Returns:
         uint8 [T, H, W, 3].  Rays meet the inside of the room |x|, |y|, |z| < 6 and the cube |x|, |y|, |z| < 1.
@@ -91,6 +91,8 @@ def box_room(cameras: list[Camera]) -> np.ndarray:
             at = (at / 3 if k < 6 else at).astype(np.float32).reshape(camera.height, camera.width, 2)
             taken = cv2.remap(textures[k], at[..., 0].copy(), at[..., 1].copy(), cv2.INTER_LINEAR)
             color[here] = taken.reshape(-1, 3)[here]
+        if not room:
+            color[~cube] = 255
         images.append(color.reshape(camera.height, camera.width, 3))
     return np.stack(images)
 

@@ -93,6 +93,20 @@ def test_solutions_are_cached_and_repeat(walk):
     np.testing.assert_array_equal(poses_of(fresh.cameras), poses_of(solution.cameras))
 
 
+def test_a_subject_that_turns_before_a_plain_background(tmp_path):
+    truth = walking_cameras(14, degrees=50)
+    frames = box_room(truth, room=False)
+    masks = (frames < 255).any(-1)
+    clip = ingest(write_images(tmp_path / "d", frames, masks), IngestSettings(max_keyframes=10))
+    solution = solve_cameras(clip, clip.masks)
+    assert solution.health.chosen == "object"
+    assert solution.health.background.plain
+    assert rotation_errors(solution.cameras, truth).max() < 3.0
+    # Seen from the middle of the points, which lie on the near faces, the way is a little wider than 50 degrees.
+    assert 45 < solution.health.range_degrees < 75
+    assert any("views beyond are guesses" in text for text in solution.health.warnings)
+
+
 def test_a_camera_that_only_turns(tmp_path):
     truth = walking_cameras(8, degrees=14, turn_only=True)
     # Out of the cube, which would hide the room.

@@ -64,6 +64,7 @@ def map_tracks(
     *,
     refine_focal: bool,
     refine_at_end: bool = False,
+    most_error: float = 4.0,
     seed: int,
     max_seconds: int,
 ) -> Model | None:
@@ -77,6 +78,8 @@ def map_tracks(
         refine_focal: solve for it too, from the first pair on.
         refine_at_end: solve for it once everything is registered: steadier, as a few views tell focal length from
             depth badly.  The answer is dropped where it is beyond reason or does not lower the error.
+        most_error: observations farther than this from their point's projection are dropped; pixels at a long side of
+            864.  Lower values keep points of bending parts out.
         seed: of random sampling.
         max_seconds: mapping stops then and keeps what it has.
     """
@@ -85,7 +88,7 @@ def map_tracks(
     with tempfile.TemporaryDirectory(prefix="recon4d-sfm-") as name, _quiet(pycolmap):
         folder = Path(name)
         observed = _write_database(pycolmap, folder, tracks, keyframes, size, focal, seed)
-        options = _options(pycolmap, refine_focal, seed, max_seconds, size)
+        options = _options(pycolmap, refine_focal, seed, max_seconds, most_error, size)
         (folder / "out").mkdir()
         start = time.monotonic()
         try:
@@ -197,7 +200,9 @@ def _longest(tracks: Tracks, keyframes: Int64[np.ndarray, " k"]) -> Bool[np.ndar
     return wanted
 
 
-def _options(pycolmap: Any, refine_focal: bool, seed: int, max_seconds: int, size: tuple[int, int]) -> Any:
+def _options(
+    pycolmap: Any, refine_focal: bool, seed: int, max_seconds: int, most_error: float, size: tuple[int, int]
+) -> Any:
     options = pycolmap.IncrementalPipelineOptions()
     # Several models: with one only, a bad first pair ends the run.
     options.multiple_models = True
@@ -216,7 +221,8 @@ def _options(pycolmap: Any, refine_focal: bool, seed: int, max_seconds: int, siz
     options.ba_global_max_refinements = 2
     options.ba_global_frames_ratio = options.ba_global_points_ratio = 1.2
     scale = pixel_scale(*size)
-    options.mapper.filter_max_reproj_error = 4.0 * scale
+    options.mapper.filter_max_reproj_error = most_error * scale
+    options.triangulation.merge_max_reproj_error = options.triangulation.complete_max_reproj_error = most_error * scale
     options.mapper.abs_pose_max_error = 12.0 * scale
     return options
 

@@ -272,6 +272,7 @@ class _Solver:
             self.size,
             self.focal,
             refine_focal=refine,
+            most_error=4.0 if name.startswith("background") else 2.0,
             refine_at_end=self.focal_source == "assumed" and not refine,
             seed=self.settings.seed,
             max_seconds=self.settings.max_seconds,
