@@ -39,7 +39,7 @@ from recon4d.data.motion.stage import (
 )
 from recon4d.data.view import View
 
-_VERSION = 1
+_VERSION = 2
 _FULL_FRAME_MM = 36.0
 
 
@@ -175,6 +175,7 @@ def _read(
     kept, motion, has_alpha = _survey(source, settings, posed or not sequence, dataset, progress)
     chosen = selection.evenly_in_motion(motion, settings.max_frames)
     if len(chosen) < len(kept):
+        chosen = selection.nearest_marked(chosen, np.array([views[i].mask_path is not None for i in kept]))
         source.problems.append(f"{len(chosen)} of {len(kept)} frames are used, chosen evenly in motion")
         # Motion adds up over the frames between; directions may differ, so this is an upper bound.
         summed = np.add.reduceat(np.concatenate([motion[:-1], [0]]), chosen)

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float32, Int64, UInt8
+from jaxtyping import Bool, Float32, Int64, UInt8
 
 THUMBNAIL_SIDE = 192
 _BLACK = 10  # An 8-bit level; limited-range video puts black and its noise below it.
@@ -74,3 +74,23 @@ def keyframes(motion: Float32[np.ndarray, " t"], step_percent: float, most: int)
     """Frames about `step_percent` of motion apart: at least 12 (or all there are), at most `most`."""
     wanted = round(float(np.sum(motion[:-1])) / step_percent) + 1
     return evenly_in_motion(motion, int(np.clip(wanted, min(12, most), most)))
+
+
+def nearest_marked(chosen: Int64[np.ndarray, " k"], marked: Bool[np.ndarray, " t"]) -> Int64[np.ndarray, " j"]:
+    """Chosen frames moved to the nearest marked one (with a mask) where it is closer than half way to the next chosen.
+
+    Args:
+        chosen: ascending indices into the T frames.
+        marked: [T] which frames are preferred.
+    """
+    there = np.flatnonzero(marked)
+    if not len(there):
+        return chosen
+    moved = chosen.copy()
+    for k, frame in enumerate(chosen.tolist()):
+        nearest = int(there[np.abs(there - frame).argmin()])
+        neighbour = chosen[k + 1] if nearest > frame else chosen[k - 1]
+        inside = 0 < k < len(chosen) - 1
+        if inside and abs(nearest - frame) <= abs(int(neighbour) - frame) / 2:
+            moved[k] = nearest
+    return np.unique(moved).astype(np.int64)

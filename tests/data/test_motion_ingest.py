@@ -14,7 +14,7 @@ from recon4d.core import InputError
 from recon4d.data.images import write_png
 from recon4d.data.motion import IngestSettings, StageCache, ingest, with_masks
 from recon4d.data.motion.exif import focal_35mm
-from recon4d.data.motion.selection import evenly_in_motion
+from recon4d.data.motion.selection import evenly_in_motion, nearest_marked
 from recon4d.data.video import write_video
 from tests.data.moving_scene import noise_texture, sliding_patch
 
@@ -210,6 +210,14 @@ def test_selection_spends_its_frames_where_things_move():
     chosen = evenly_in_motion(motion, 20)
     assert (chosen < 50).sum() < (chosen >= 50).sum() / 2
     assert (chosen < 50).sum() >= 2
+
+
+def test_frames_with_masks_are_preferred():
+    marked = np.zeros(40, bool)
+    marked[[0, 9, 12, 31]] = True
+    chosen = np.array([0, 10, 20, 30, 39])
+    assert nearest_marked(chosen, marked).tolist() == [0, 9, 20, 31, 39]
+    assert nearest_marked(chosen, np.zeros(40, bool)).tolist() == chosen.tolist()
 
 
 def test_settings_are_checked():
