@@ -49,10 +49,10 @@ class Weights:
 
     dssim: float = 0.2
     mask: float = 0.1
-    normal: float = 0.05
+    normal: float = 0.1
     distortion: float = 1.0
-    rigidity: float = 0.2
-    acceleration: float = 10.0
+    rigidity: float = 0.1
+    acceleration: float = 5.0
     entropy: float = 0.002
     scale: float = 0.01
     anisotropy: float = 0.01
@@ -70,8 +70,6 @@ class FitConfig:
         sh_degree: of the colours' spherical harmonics, 0 to 3.
         levels: (fraction from which on, factor by which images are made smaller), coarse to fine.
         bones_from: from when on bones move; before, the subject moves as a whole.
-        stiffness: factor on the weights of rigidity and acceleration at the start; falls to 1 at `stiff_until`.
-        stiff_until: see there.
         whole_image_every: every so many steps the whole image is compared, otherwise the subject's surroundings.
         frames_per_control: frames of the video between control poses of the bones.
         frames_per_root_control: the same of the root.
@@ -97,11 +95,9 @@ class FitConfig:
     sh_degree: int = 1
     levels: tuple[tuple[float, int], ...] = ((0.0, 4), (0.15, 2), (0.45, 1))
     bones_from: float = 0.1
-    stiffness: float = 1.0
-    stiff_until: float = 0.5
     whole_image_every: int = 8
     frames_per_control: float = 4.0
-    frames_per_root_control: float = 8.0
+    frames_per_root_control: float = 20.0
     hull_voxels: int = 96
     hull_window: float = 0.15
     density_every: int = 100
@@ -146,7 +142,7 @@ class FitConfig:
         for name in ("frames_per_control", "frames_per_root_control", "longest_scale"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise _wrong(name, "a number > 0", getattr(self, name))
-        for name in ("density_growth", "most_anisotropy", "stiffness"):
+        for name in ("density_growth", "most_anisotropy"):
             if not 1 <= getattr(self, name) < float("inf"):
                 raise _wrong(name, "a number >= 1", getattr(self, name))
         starts = [start for start, _ in self.levels]
@@ -158,11 +154,6 @@ class FitConfig:
     def after(self, fraction: float) -> int:
         """The step at which a fraction of the fit is done."""
         return round(fraction * self.iterations)
-
-    def stiffness_at(self, step: int) -> float:
-        """The factor on the weights of rigidity and acceleration at a step."""
-        until = self.after(self.stiff_until)
-        return self.stiffness ** (1 - step / until) if step < until else 1.0
 
     def level_at(self, step: int) -> int:
         """The factor by which images are made smaller at a step."""

@@ -143,8 +143,7 @@ def train_step(state: State, frames: Frames, objective: Objective, config: FitCo
     offsets = torch.zeros(len(model), 2, requires_grad=True)
     output = rasterize(surfels, camera, background=background, screen_offsets=offsets)
     loss = objective.image(output, camera, target, mask, surface=surface)
-    loss = loss + objective.shape(canonical, surface=surface)
-    loss = loss + objective.motion(warp, turns, shifts, stiffness=config.stiffness_at(step))
+    loss = loss + objective.shape(canonical, surface=surface) + objective.motion(warp, turns, shifts)
     loss.backward()
     assert offsets.grad is not None
     state.density.add(offsets.grad, output.radii, max(frame.camera.width, frame.camera.height))

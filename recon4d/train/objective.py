@@ -65,18 +65,13 @@ class Objective:
         return total
 
     def motion(
-        self,
-        warp: BonesWarp,
-        rotations_wxyz: Float[Tensor, "b 4"],
-        translations: Float[Tensor, "b 3"],
-        stiffness: float = 1.0,
+        self, warp: BonesWarp, rotations_wxyz: Float[Tensor, "b 4"], translations: Float[Tensor, "b 3"]
     ) -> Float[Tensor, ""]:
         """Losses of the bones: neighbours turn together at a time, and all paths are smooth.
 
         Args:
             warp: whose paths should be smooth.
             rotations_wxyz, translations: world_from_canonical of the bones at the time.
-            stiffness: factor on everything.
         """
         weights, total = self.config.weights, translations.sum() * 0
         if weights.rigidity and len(self.rest) > 1:
@@ -91,4 +86,4 @@ class Objective:
                 total = total + weights.acceleration * (
                     losses.acceleration(spline.translations) / self.size**2 + losses.acceleration(spline.rotations_wxyz)
                 )
-        return stiffness * total
+        return total

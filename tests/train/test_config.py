@@ -52,9 +52,3 @@ def test_wrong_values_name_the_setting(name: str, value: object):
 def test_levels_follow_the_steps():
     config = FitConfig(iterations=100, levels=((0.0, 4), (0.15, 2), (0.5, 1)))
     assert [config.level_at(step) for step in (0, 14, 15, 49, 50, 99)] == [4, 4, 2, 2, 1, 1]
-
-
-def test_stiffness_falls_to_one():
-    config = FitConfig(iterations=100, stiffness=16.0, stiff_until=0.5)
-    assert [config.stiffness_at(step) for step in (0, 25, 50, 99)] == [16.0, 4.0, 1.0, 1.0]
-    assert FitConfig(iterations=100, stiffness=16.0, stiff_until=0.0).stiffness_at(0) == 1.0
