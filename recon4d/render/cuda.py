@@ -26,6 +26,7 @@ from recon4d._native import _ext_cuda
 from recon4d.core import InputError, Surfels
 from recon4d.render.limits import Limits
 from recon4d.render.output import RasterOutput
+from recon4d.render.streams import current_stream
 from recon4d.render.values import raise_bad_values
 
 ARRAYS = (
@@ -167,7 +168,7 @@ class _Rasterize(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         batch = _batch(K, cam_from_world, inputs, size, limits)
         (width, height), frames, count = size, K.shape[0], len(surfels)
-        stream = _stream(K)
+        stream = current_stream(K)
         status = torch.empty(2, dtype=torch.int64, device=K.device)
         radii = K.new_empty(frames, count)
         kept, scratch = _bytes(K, batch.projection_bytes), _bytes(K, batch.projection_scratch_bytes)
@@ -218,7 +219,7 @@ class _Rasterize(torch.autograd.Function):
         sums = K.new_zeros(radii.numel(), batch.gradient_width)
         images = (color.detach(), alpha.detach(), depth.detach(), normal.detach())
         batch.backward(
-            kept, radii, ctx.instances, binned, *images, pixel_sums, *up, sums, *gradients, cameras, _stream(K)
+            kept, radii, ctx.instances, binned, *images, pixel_sums, *up, sums, *gradients, cameras, current_stream(K)
         )
         v_background = None
         if wanted[-1] and up[0] is not None:
@@ -245,11 +246,6 @@ def _batch(
 
 def _bytes(like: Tensor, count: int) -> Tensor:
     return torch.empty(count, dtype=torch.uint8, device=like.device)
-
-
-def _stream(tensor: Tensor) -> int:
-    """torch's current stream of the tensor's device."""
-    return torch.cuda.current_stream(tensor.device).cuda_stream if tensor.is_cuda else 0
 
 
 def _raise_bad(surfels: Surfels, bad: int, dtype: torch.dtype) -> None:

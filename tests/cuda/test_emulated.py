@@ -16,7 +16,7 @@ import torch
 
 from recon4d import InputError, RasterOutput, Surfels
 from recon4d.render import Limits
-from tests.cuda.emulated import Emulated
+from tests.cuda.emulated import Emulated, with_native
 from tests.cuda.emulator import build
 from tests.render.helpers import (
     IMAGES,
@@ -222,16 +222,15 @@ def similarity_by_definition(image: torch.Tensor, target: torch.Tensor) -> torch
 def check_similarity(native: ModuleType) -> None:
     """Map and gradient of a small image are those of the definition."""
     generator = torch.Generator().manual_seed(3)
-    image, target = torch.rand(2, 2, 19, 37, generator=generator, dtype=torch.float64)
+    image, target = torch.rand(2, 19, 37, 2, generator=generator, dtype=torch.float64)
     upstream = torch.randn(image.shape, generator=generator, dtype=torch.float64)
     leaf = image.clone().requires_grad_()
-    expected = similarity_by_definition(leaf, target)
+    expected = similarity_by_definition(leaf.permute(2, 0, 1), target.permute(2, 0, 1)).permute(1, 2, 0)
     (gradient,) = torch.autograd.grad(expected, leaf, upstream)
-    out, partials, found = torch.empty_like(image), image.new_empty(3, *image.shape), torch.empty_like(image)
-    native.ssim_forward64(image, target, out, partials, 0)
-    native.ssim_backward64(image, target, partials, upstream, found, 0)
-    torch.testing.assert_close(out, expected.detach(), rtol=0, atol=1e-12)
-    torch.testing.assert_close(found, gradient, rtol=0, atol=1e-9)
+    other = image.clone().requires_grad_()
+    found = with_native("fused", native).ssim(other, target)
+    torch.testing.assert_close(found.detach(), expected.detach(), rtol=0, atol=1e-12)
+    torch.testing.assert_close(torch.autograd.grad(found, other, upstream)[0], gradient, rtol=0, atol=1e-9)
 
 
 def test_similarity_is_its_definition(scheduled: Emulated):
@@ -247,9 +246,11 @@ def test_adam_steps_what_was_seen_as_torch_does(native: ModuleType):
     steps = torch.zeros(7, dtype=torch.int32)
     theirs = start[rows].clone().requires_grad_()
     optimizer = torch.optim.Adam([theirs], lr=0.02, betas=(0.8, 0.99), eps=1e-10)
+    adam_step = with_native("fused", native).adam_step
+    settings = {"learning_rate": 0.02, "betas": (0.8, 0.99), "epsilon": 1e-10}
     for _ in range(5):
         gradient = torch.randn(start.shape, generator=generator, dtype=torch.float64)
-        native.adam_step64(ours, gradient, first, second, steps, seen, 0.02, 0.8, 0.99, 1e-10, 0)
+        adam_step(ours, gradient, first, second, steps, seen, **settings)
         theirs.grad = gradient[rows]
         optimizer.step()
     torch.testing.assert_close(ours[rows], theirs.detach(), rtol=1e-12, atol=1e-12)
