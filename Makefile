@@ -54,9 +54,12 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# The stub of the native module, for editors and type checkers; .ci/run fails where it is out of step.
+# The stubs of the native modules, for editors and type checkers; .ci/run fails where one is out of step.
 stubs: install
 	$(BIN)/python -m nanobind.stubgen --module recon4d._native._ext --output-file recon4d/_native/_ext.pyi
+	@$(BIN)/python -c 'import recon4d._native as native; raise SystemExit(not native.cuda_built)' && \
+	  $(BIN)/python -m nanobind.stubgen --module recon4d._native._ext_cuda --output-file recon4d/_native/_ext_cuda.pyi || \
+	  echo "recon4d: _ext_cuda was not built, its stub stays as it is"
 
 clean:
 	rm -rf build dist out .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache $(STAMP)
