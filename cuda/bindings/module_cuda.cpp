@@ -198,7 +198,8 @@ class Batch {
  private:
   int64_t tiles() const { return static_cast<int64_t>(scene_.frames) * scene_.tiles(); }
   static int64_t checked_capacity(int64_t capacity) {
-    if (capacity < 0 || capacity >= UINT32_MAX) throw nb::value_error("capacity: must be between 0 and 2^32 - 2 instances");
+    // Places are counted in 32 bits, and a tile's walk steps past its end by less than a stage.
+    if (capacity < 0 || capacity > UINT32_MAX - kStage) throw nb::value_error("capacity: more than MAX_INSTANCES instances");
     return capacity;
   }
 
@@ -316,6 +317,7 @@ NB_MODULE(R4D_MODULE, m) {
   m.attr("TILE_HEIGHT") = kTileHeight;
   m.attr("MAX_CHANNELS") = kMostChannels;
   m.attr("MAX_IMAGE_SIDE") = kMaxImageSide;
+  m.attr("MAX_INSTANCES") = static_cast<int64_t>(UINT32_MAX) - kStage;
   m.attr("CAMERA_GRADIENT_SIZE") = kCameraGradientSize;
   m.attr("PIXEL_SUMS") = kPixelSums;
 #ifdef R4D_EMULATE

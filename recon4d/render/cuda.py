@@ -81,18 +81,22 @@ _capacity: contextvars.ContextVar[Capacity | None] = contextvars.ContextVar("rec
 def fixed_capacity(instances: int) -> Iterator[Capacity]:
     """Draw without reading anything back from the device, as a CUDA graph needs it.
 
-    Values are not checked on the way: call `Capacity.check` when it suits.
+    Values are not checked on the way: call `Capacity.check` when it suits.  What a graph records must be a call of
+    `rasterize_batch`: the checks of `rasterize` read the cameras back.
 
     Args:
         instances: room for this many (surfel, tile) pairs in every pass.  The memory is 16 bytes each, and more while
             they are sorted.
 
     Raises:
-        InputError: when it is negative or 2^32 - 1 or more.
+        InputError: when it is negative or too many to count.
     """
-    if not 0 <= instances < 2**32 - 1:
+    if not 0 <= instances <= _ext_cuda.MAX_INSTANCES:
         raise InputError(
-            "instances", expected="0 <= instances < 2^32 - 1", got=str(instances), fix="see Capacity.status"
+            "instances",
+            expected=f"between 0 and {_ext_cuda.MAX_INSTANCES}",
+            got=str(instances),
+            fix="see what Capacity.status says was needed",
         )
     capacity = Capacity(instances)
     token = _capacity.set(capacity)
