@@ -3,7 +3,7 @@
 Colours: RGB is taken as display-encoded sRGB and stored as BT.709 limited-range YUV 4:2:0 with the tags to say so
 (primaries and matrix BT.709, transfer IEC 61966-2-1).  4:2:0 needs even sizes: an odd width or height is padded by
 repeating the last column or row, so the file is one pixel larger and every original pixel keeps its place.
-The same frames give the same bytes: the number of encoder threads is fixed and no time of writing is stored.
+The same frames give the same bytes: one thread encodes and no time of writing is stored.
 
 Does NOT write alpha, sound or more than 8 bits.
 """
@@ -25,7 +25,7 @@ from recon4d.data.video_pixels import AvFrame
 
 _SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 _TICKS_PER_SECOND = 90_000  # Divides 24, 25, 30, 50 and 60 frames a second exactly.
-_THREADS = 4  # Fixed, because x264's choices depend on the number of threads.
+_THREADS = 1  # With several, x264's choices depend on their number and, on a loaded machine, even on their timing.
 
 
 def write_video(

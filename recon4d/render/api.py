@@ -28,7 +28,7 @@ def rasterize(
     surfels: Surfels,
     cameras: Camera | Sequence[Camera],
     *,
-    backend: Literal["auto", "reference", "cpu", "cuda"] = "auto",
+    backend: Literal["auto", "reference", "cpu", "cuda", "gsplat"] = "auto",
     background: Tensor | None = None,
     near: float = constants.NEAR,
     alpha_min: float = constants.ALPHA_MIN,

@@ -23,7 +23,7 @@ from recon4d.core import BackendError, InputError, Surfels
 from recon4d.render.limits import Limits
 from recon4d.render.output import RasterOutput
 
-BACKENDS = ("reference", "cpu", "cuda")
+BACKENDS = ("reference", "cpu", "cuda", "gsplat")
 """Names of all backends, those of this installation or not."""
 
 
@@ -62,7 +62,12 @@ class SlowBackendWarning(UserWarning):
 
 def available_backends() -> dict[str, tuple[bool, str]]:
     """Every backend by name: whether it can be used here, and one line that says what it is or why not."""
-    return {"reference": (True, "pure torch on any device, for checking; slow"), "cpu": _cpu(), "cuda": _cuda()}
+    return {
+        "reference": (True, "pure torch on any device, for checking; slow"),
+        "cpu": _cpu(),
+        "cuda": _cuda(),
+        "gsplat": _gsplat(),
+    }
 
 
 def load_backend(name: str, device: torch.device) -> Backend:
@@ -85,9 +90,13 @@ def load_backend(name: str, device: torch.device) -> Backend:
         usable, detail = available_backends()[name]
         if not usable:
             raise BackendError(f"backend {name!r}", expected="an installed backend", got=detail, fix='use "auto"')
-        if device.type != name:
+        needed = "cuda" if name == "gsplat" else name
+        if device.type != needed:
             raise BackendError(
-                f"backend {name!r}", expected=f"tensors on {name}", got=str(device), fix=f"move them with .to({name!r})"
+                f"backend {name!r}",
+                expected=f"tensors on {needed}",
+                got=str(device),
+                fix=f"move them with .to({needed!r})",
             )
     return cast(Backend, importlib.import_module(f"recon4d.render.{name}"))
 
@@ -125,3 +134,13 @@ def _cuda() -> tuple[bool, str]:
     if not torch.cuda.is_available():
         return False, "torch sees no CUDA device"
     return True, f"compiled, on {torch.cuda.get_device_name()}"
+
+
+def _gsplat() -> tuple[bool, str]:
+    from recon4d.render.gsplat import why_not
+
+    if reason := why_not():
+        return False, reason
+    if not torch.cuda.is_available():
+        return False, "torch sees no CUDA device"
+    return True, "gsplat's surfels, with differences: see recon4d/render/gsplat.py"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from importlib.util import find_spec
 
 import pytest
 import torch
@@ -30,10 +31,11 @@ def without_native(monkeypatch: pytest.MonkeyPatch):
 
 def test_every_backend_is_listed_with_a_reason():
     listed = available_backends()
-    assert tuple(listed) == backends.BACKENDS == ("reference", "cpu", "cuda")
+    assert tuple(listed) == backends.BACKENDS == ("reference", "cpu", "cuda", "gsplat")
     assert listed["reference"][0]
     assert listed["cpu"][0] == _native.available
     assert listed["cuda"][0] == (_native.cuda_built and torch.cuda.is_available())
+    assert listed["gsplat"][0] == (find_spec("gsplat") is not None and torch.cuda.is_available())
     assert all(detail and "\n" not in detail for _, detail in listed.values())
 
 
@@ -97,7 +99,7 @@ def test_the_reference_draws_tensors_of_devices_that_no_kernel_knows():
 
 
 def test_a_backend_of_no_name():
-    with pytest.raises(InputError, match="expected one of auto, reference, cpu, cuda, got 'gpu'"):
+    with pytest.raises(InputError, match="expected one of auto, reference, cpu, cuda, gsplat, got 'gpu'"):
         backends.load_backend("gpu", CPU)
 
 
