@@ -84,7 +84,8 @@ class Decoding:
             if coded.extradata:
                 with_alpha.extradata = coded.extradata
             return with_alpha
-        self.stream.thread_type = "AUTO"
+        # Not by frames: then whether a damaged frame is marked as such would depend on the timing of the threads.
+        self.stream.thread_type = "SLICE"
         return coded
 
     @property

@@ -219,8 +219,8 @@ def test_arguments_of_the_wrong_kind():
         "cameras: expected a Camera, or a list of at least one, got [Camera, str]. Fix: pass recon4d.Camera",
         "background: expected a torch tensor, got list. Fix: use torch.as_tensor",
         "screen_offsets: expected a torch tensor, got float. Fix: use torch.as_tensor",
-        "backend: expected one of auto, reference, cpu, cuda, got 'gpu'. Fix: leave it out for the fastest",
-        "backend: expected one of auto, reference, cpu, cuda, got None. Fix: leave it out for the fastest",
+        "backend: expected one of auto, reference, cpu, cuda, gsplat, got 'gpu'. Fix: leave it out for the fastest",
+        "backend: expected one of auto, reference, cpu, cuda, gsplat, got None. Fix: leave it out for the fastest",
         "near: expected a finite number, got '0.1'. Fix: leave out near for its default, recon4d.render.constants.NEAR",
         "min_transmittance: expected a finite number, got None. "
         "Fix: leave out min_transmittance for its default, recon4d.render.constants.MIN_TRANSMITTANCE",
