@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -19,22 +19,10 @@ from recon4d._native import _ext
 from recon4d.core import InputError, Surfels
 from recon4d.render.limits import Limits
 from recon4d.render.output import RasterOutput
+from recon4d.render.passes import ARRAYS, draw_in_passes
 from recon4d.render.values import raise_bad_values
 
 Workspace = _ext.Workspace32 | _ext.Workspace64
-
-ARRAYS = (
-    "centers",
-    "rotations_wxyz",
-    "scales",
-    "opacities",
-    "sh",
-    "features",
-    "world_from_canonical_wxyz",
-    "screen_offsets",
-    "background",
-)
-"""The differentiable arrays of one frame in the order of the native functions; the cameras follow."""
 
 POOL_SIZE = 8
 """Idle workspaces that are kept.  A batch borrows one for each of its frames."""
@@ -113,43 +101,11 @@ def rasterize_batch(
     screen_offsets: Tensor | None,
 ) -> RasterOutput:
     """Draw B views; see `backends.Backend`."""
-    features = surfels.features
-    if features is None or features.shape[-1] <= _ext.MAX_CHANNELS:
-        return _draw(surfels, K, cam_from_world, width, height, background, limits, screen_offsets)
-    # More channels than one pass blends: the first pass brings the geometry, further ones their colours only.
-    outputs = []
-    for first in range(0, features.shape[-1], _ext.MAX_CHANNELS):
-        part = slice(first, first + _ext.MAX_CHANNELS)
-        some = surfels.replace(features=features[..., part].contiguous())
-        behind = None if background is None else background[part].contiguous()
-        outputs.append(_draw(some, K, cam_from_world, width, height, behind, limits, screen_offsets))
-    color = torch.cat([output.color for output in outputs], dim=-1)
-    return RasterOutput(**{**outputs[0].tensors(), "color": color})
 
+    def draw(some: Surfels, inputs: list[Tensor | None]) -> tuple[Tensor, ...]:
+        return cast(tuple[Tensor, ...], _Rasterize.apply(some, limits, (width, height), K, cam_from_world, *inputs))
 
-def _draw(
-    surfels: Surfels,
-    K: Tensor,
-    cam_from_world: Tensor,
-    width: int,
-    height: int,
-    background: Tensor | None,
-    limits: Limits,
-    screen_offsets: Tensor | None,
-) -> RasterOutput:
-    arrays = {**surfels.tensors(), "screen_offsets": screen_offsets, "background": background}
-    inputs = [arrays.get(name) for name in ARRAYS]
-    planes = _Rasterize.apply(surfels, limits, (width, height), K, cam_from_world, *inputs)
-    color, alpha, depth, depth_median, normal, distortion, radii = planes
-    return RasterOutput(
-        color=color.permute(0, 2, 3, 1),
-        alpha=alpha[..., None],
-        depth=depth[..., None],
-        depth_median=depth_median[..., None],
-        normal=normal.permute(0, 2, 3, 1),
-        distortion=distortion[..., None],
-        radii=radii,
-    )
+    return draw_in_passes(draw, _ext.MAX_CHANNELS, surfels, background, screen_offsets)
 
 
 class _Rasterize(torch.autograd.Function):

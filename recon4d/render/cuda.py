@@ -16,7 +16,7 @@ import contextlib
 import contextvars
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -26,21 +26,9 @@ from recon4d._native import _ext_cuda
 from recon4d.core import InputError, Surfels
 from recon4d.render.limits import Limits
 from recon4d.render.output import RasterOutput
+from recon4d.render.passes import ARRAYS, draw_in_passes
 from recon4d.render.streams import current_stream
 from recon4d.render.values import raise_bad_values
-
-ARRAYS = (
-    "centers",
-    "rotations_wxyz",
-    "scales",
-    "opacities",
-    "sh",
-    "features",
-    "world_from_canonical_wxyz",
-    "screen_offsets",
-    "background",
-)
-"""The differentiable arrays of a batch in the order of the native functions; the cameras follow."""
 
 
 @dataclass
@@ -118,43 +106,11 @@ def rasterize_batch(
     screen_offsets: Tensor | None,
 ) -> RasterOutput:
     """Draw B views; see `backends.Backend`."""
-    features = surfels.features
-    if features is None or features.shape[-1] <= _ext_cuda.MAX_CHANNELS:
-        return _draw(surfels, K, cam_from_world, width, height, background, limits, screen_offsets)
-    # More channels than one pass blends: the first pass brings the geometry, further ones their colours only.
-    outputs = []
-    for first in range(0, features.shape[-1], _ext_cuda.MAX_CHANNELS):
-        part = slice(first, first + _ext_cuda.MAX_CHANNELS)
-        some = surfels.replace(features=features[..., part].contiguous())
-        behind = None if background is None else background[part].contiguous()
-        outputs.append(_draw(some, K, cam_from_world, width, height, behind, limits, screen_offsets))
-    color = torch.cat([output.color for output in outputs], dim=-1)
-    return RasterOutput(**{**outputs[0].tensors(), "color": color})
 
+    def draw(some: Surfels, inputs: list[Tensor | None]) -> tuple[Tensor, ...]:
+        return cast(tuple[Tensor, ...], _Rasterize.apply(some, limits, (width, height), K, cam_from_world, *inputs))
 
-def _draw(
-    surfels: Surfels,
-    K: Tensor,
-    cam_from_world: Tensor,
-    width: int,
-    height: int,
-    background: Tensor | None,
-    limits: Limits,
-    screen_offsets: Tensor | None,
-) -> RasterOutput:
-    arrays = {**surfels.tensors(), "screen_offsets": screen_offsets, "background": background}
-    inputs = [arrays.get(name) for name in ARRAYS]
-    planes = _Rasterize.apply(surfels, limits, (width, height), K, cam_from_world, *inputs)
-    color, alpha, depth, depth_median, normal, distortion, radii = planes
-    return RasterOutput(
-        color=color.permute(0, 2, 3, 1),
-        alpha=alpha[..., None],
-        depth=depth[..., None],
-        depth_median=depth_median[..., None],
-        normal=normal.permute(0, 2, 3, 1),
-        distortion=distortion[..., None],
-        radii=radii,
-    )
+    return draw_in_passes(draw, _ext_cuda.MAX_CHANNELS, surfels, background, screen_offsets)
 
 
 class _Rasterize(torch.autograd.Function):
