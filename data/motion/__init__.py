@@ -6,6 +6,8 @@ work=folder); tracks = track_points(clip, masks.masks, work=folder); flow = comp
 Does NOT use learned models; what they make (masks, cameras) is passed in as given.
 """
 
+from recon4d.data.motion.background_kind import BackgroundKind as BackgroundKind
+from recon4d.data.motion.background_kind import subject_background as subject_background
 from recon4d.data.motion.cameras import Attempt as Attempt
 from recon4d.data.motion.cameras import BackgroundMotion as BackgroundMotion
 from recon4d.data.motion.cameras import CameraHealth as CameraHealth
