@@ -33,6 +33,7 @@ def to_pixels(frame: AvFrame, bits: int, *, alpha: bool) -> Pixels:
         src_color_range=frame.color_range or None,
         dst_color_range=ColorRange.JPEG,
         interpolation=Interpolation.BICUBIC | flags[0] | flags[1] | flags[2],
+        threads=1,  # Sliced among several, roundings at the seams depend on their number.
     )
     return converted.to_ndarray()
 

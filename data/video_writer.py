@@ -25,7 +25,7 @@ from recon4d.data.video_pixels import AvFrame
 
 _SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv")
 _TICKS_PER_SECOND = 90_000  # Divides 24, 25, 30, 50 and 60 frames a second exactly.
-_THREADS = 1  # With several, x264's choices depend on their number and, on a loaded machine, even on their timing.
+_THREADS = 1  # With several, x264's choices and swscale's roundings depend on their number and, under load, on timing.
 
 
 def write_video(
@@ -150,4 +150,5 @@ def _to_yuv(pixels: UInt8[np.ndarray, "h w 3"]) -> AvFrame:
         src_color_range=ColorRange.JPEG,
         dst_color_range=ColorRange.MPEG,
         interpolation=exact,
+        threads=_THREADS,
     )
