@@ -231,11 +231,86 @@ def evaluate(
     )
 
 
+def render(
+    scene: Annotated[Path, tyro.conf.Positional],
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    path: str = "orbit",
+    time: str | None = None,
+    what: Literal["color", "depth", "normal", "alpha", "bones"] = "color",
+    size: str | None = None,
+    fps: float | None = None,
+    seconds: float | None = None,
+    background: str = "white",
+    layer: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    supersample: int = 1,
+    elevation: float | None = None,
+    turns: float | None = None,
+    start: float = 0.0,
+    distance: float = 1.0,
+    dolly_zoom: bool = False,
+    raw: bool = False,
+    depth_range: str | None = None,
+    backend: Literal["auto", "reference", "cpu", "cuda", "gsplat"] = "auto",
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Draw a scene from anywhere, at any time, as a video, a picture or a folder of pictures.
+
+    Args:
+        scene: the scene folder, NAME.r4d.
+        output: NAME.mp4 is a video, NAME.png one picture, a name without suffix a folder of pictures and cameras.
+        path: orbit (around the subject), input (the scene's own cameras), spiral, dolly (a push-in), bullet-time (time
+            stands still), or a .json file of cameras.
+        time: all (the default), a moment in seconds, slow:0.25, or a range of seconds as 0.5:2.
+        what: kind of picture.
+        size: WIDTHxHEIGHT in pixels; that of the input cameras by default.
+        fps: frames a second of the video.
+        seconds: length of the video.
+        background: white, black, grey, RRGGBB, or transparent (PNG only).
+        layer: draw this layer only; may be given several times.
+        supersample: each pixel is the mean of so many times so many.
+        elevation: of an orbit, degrees above the horizon; that of the input cameras by default.
+        turns: how often around; below 0 the other way.
+        start: where an orbit begins, degrees from the first input camera's side.
+        distance: of an orbit or spiral, as a factor on that of the input cameras.
+        dolly_zoom: a dolly that keeps the subject's size.
+        raw: depth into a folder as 16-bit numbers.
+        depth_range: NEAR:FAR of the colours of depth, scene units; found from the clip by default.
+        backend: rasterizer.
+        overwrite: replace what is there.
+        quiet: print nothing but errors.
+    """
+    from recon4d.cli.render import RenderOptions, render_scene
+
+    options = RenderOptions(
+        path=path,
+        time=time,
+        what=what,
+        size=size,
+        fps=fps,
+        seconds=seconds,
+        background=background,
+        layers=layer,
+        supersample=supersample,
+        elevation=elevation,
+        turns=turns,
+        start=start,
+        distance=distance,
+        dolly_zoom=dolly_zoom,
+        raw=raw,
+        depth_range=depth_range,
+        backend=backend,
+        overwrite=overwrite,
+    )
+    render_scene(scene, output, options, quiet=quiet)
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "backends": backends,
     "demo": demo,
     "evaluate": evaluate,
     "info": info,
+    "render": render,
     "synthesize": synthesize,
 }
 
