@@ -1,7 +1,4 @@
 // recon4d._native._ext: the CPU rasterizer for Python.  Checks shapes, turns arrays into pointers, holds no logic.
-//
-// Arrays come in through DLPack, so the module is not linked to torch and serves every version of it.  Every array is
-// taken with noconvert: without it an array of the wrong type would be copied, filled and thrown away without a word.
 #include <nanobind/nanobind.h>
 #include <nanobind/ndarray.h>
 #include <nanobind/stl/optional.h>
@@ -13,7 +10,9 @@
 #include <vector>
 
 #include "../cpu/workspace.h"
+#include "arrays.h"
 #include "recon4d/constants.h"
+#include "training.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -21,28 +20,6 @@ using namespace nb::literals;
 namespace {
 
 using namespace recon4d;
-
-template <class T, int Dims>
-using In = nb::ndarray<const T, nb::ndim<Dims>, nb::c_contig, nb::device::cpu>;
-template <class T, int Dims>
-using Out = nb::ndarray<T, nb::ndim<Dims>, nb::c_contig, nb::device::cpu>;
-template <class T, int Dims>
-using MaybeIn = std::optional<In<T, Dims>>;
-template <class T, int Dims>
-using MaybeOut = std::optional<Out<T, Dims>>;
-
-template <class Array>
-auto checked(const Array& a, const char* name, std::vector<int64_t> shape) {
-  for (size_t i = 0; i < shape.size(); ++i)
-    if (static_cast<int64_t>(a.shape(i)) != shape[i])
-      throw nb::value_error((std::string(name) + ": dimension " + std::to_string(i) + " is " +
-                             std::to_string(a.shape(i)) + ", expected " + std::to_string(shape[i])).c_str());
-  return a.data();
-}
-template <class Array>
-auto checked(const std::optional<Array>& a, const char* name, std::vector<int64_t> shape) -> decltype(a->data()) {
-  return a ? checked(*a, name, std::move(shape)) : nullptr;
-}
 
 template <class T>
 struct Inputs {
@@ -75,11 +52,6 @@ Inputs<T> inputs(const In<T, 2>& centers, const In<T, 2>& rotations, const In<T,
   a.offsets = checked(offsets, "screen_offsets", {n, 2});
   r.background = checked(background, "background", {a.channels});
   return r;
-}
-
-int checked_threads(int threads) {
-  if (threads < 1) throw nb::value_error("threads: must be at least 1");
-  return threads;
 }
 
 template <class T>
@@ -206,7 +178,7 @@ void bind_workspace(nb::module_& m, const char* name) {
 NB_MODULE(_ext, m) {
   // Pooled workspaces are alive when the interpreter exits; that is no leak worth a page of warnings.
   nb::set_leak_warnings(false);
-  m.doc() = "CPU surfel rasterizer.";
+  m.doc() = "CPU surfel rasterizer, and steps of training.";
   bind_workspace<float>(m, "Workspace32");
   bind_workspace<double>(m, "Workspace64");
   m.def("empty_planes32", &empty_planes<float>, "batch"_a, "channels"_a, "height"_a, "width"_a,
@@ -214,6 +186,7 @@ NB_MODULE(_ext, m) {
   m.def("empty_planes64", &empty_planes<double>, "batch"_a, "channels"_a, "height"_a, "width"_a,
         "The same in double precision.");
   m.def("kernel_names", &kernel_names, "Names of the single-precision kernels that this processor runs, fastest first.");
+  bind_training(m);
   m.attr("MIN_SCALE_PIXELS") = kMinScalePixels;
   m.attr("EDGE_ON_COSINE") = kEdgeOnCosine;
   m.attr("EDGE_ON_INVERSE_SIGMA") = 1.0 / kMinScalePixels;

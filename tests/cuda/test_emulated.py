@@ -228,7 +228,7 @@ def check_similarity(native: ModuleType) -> None:
     expected = similarity_by_definition(leaf.permute(2, 0, 1), target.permute(2, 0, 1)).permute(1, 2, 0)
     (gradient,) = torch.autograd.grad(expected, leaf, upstream)
     other = image.clone().requires_grad_()
-    found = with_native("fused", native).ssim(other, target)
+    found = with_native("fused/cuda_steps", native).ssim(other, target)
     torch.testing.assert_close(found.detach(), expected.detach(), rtol=0, atol=1e-12)
     torch.testing.assert_close(torch.autograd.grad(found, other, upstream)[0], gradient, rtol=0, atol=1e-9)
 
@@ -246,7 +246,7 @@ def test_adam_steps_what_was_seen_as_torch_does(native: ModuleType):
     steps = torch.zeros(7, dtype=torch.int32)
     theirs = start[rows].clone().requires_grad_()
     optimizer = torch.optim.Adam([theirs], lr=0.02, betas=(0.8, 0.99), eps=1e-10)
-    adam_step = with_native("fused", native).adam_step
+    adam_step = with_native("fused/cuda_steps", native).adam_step
     settings = {"learning_rate": 0.02, "betas": (0.8, 0.99), "epsilon": 1e-10}
     for _ in range(5):
         gradient = torch.randn(start.shape, generator=generator, dtype=torch.float64)

@@ -1,7 +1,7 @@
 """Steps of training as single CUDA kernels: Adam for what was seen, and SSIM.
 
 Plain functions of tensors on one CUDA device; on any other device use `torch.optim` and `recon4d.losses`, which mean
-the same.  Knows no schedule, no loss weights and no parameter names.
+the same.  Knows no schedule, no loss weights and no parameter names.  Imports without the CUDA module, too.
 """
 
 from __future__ import annotations
@@ -13,9 +13,11 @@ from jaxtyping import Float, Int32
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from recon4d._native import _ext_cuda
+from recon4d import _native
 from recon4d.core import InputError
 from recon4d.render.streams import current_stream
+
+_ext_cuda: Any = getattr(_native, "_ext_cuda", None)
 
 
 def adam_step(
