@@ -144,6 +144,44 @@ std::pair<double, double> bind_photometric(const In<T, 3>& image, const In<T, 3>
 }
 
 template <class T>
+double bind_normal_consistency(const In<T, 3>& normal, const In<T, 2>& alpha, const In<T, 2>& depth, const In<T, 2>& K,
+                               const MaybeOut<T, 3>& v_normal, const MaybeOut<T, 2>& v_depth, int threads,
+                               const Name& kernels) {
+  const int64_t h = static_cast<int64_t>(alpha.shape(0)), w = static_cast<int64_t>(alpha.shape(1));
+  if (h < 3 || w < 3 || h > INT32_MAX || w > INT32_MAX) throw nb::value_error("alpha: at least 3 x 3 pixels");
+  checked(K, "K", {3, 3});
+  const NormalMaps<T> maps = {static_cast<int>(h),
+                              static_cast<int>(w),
+                              checked(normal, "normal", {3, h, w}),
+                              alpha.data(),
+                              checked(depth, "depth", {h, w}),
+                              K(0, 0),
+                              K(1, 1),
+                              K(0, 2),
+                              K(1, 2)};
+  T *vn = checked(v_normal, "v_normal", {3, h, w}), *vd = checked(v_depth, "v_depth", {h, w});
+  const TrainingKernels<T>& chosen = kernels_named<T>(kernels);
+  nb::gil_scoped_release release;
+  return normal_consistency(chosen, maps, vn, vd, checked_threads(threads));
+}
+
+// Pixels are not contiguous where they are a box of an image: rows may be any distance apart.
+template <class T>
+void bind_compose(const nb::ndarray<const uint8_t, nb::ndim<3>, nb::device::cpu>& pixels, const In<T, 1>& background,
+                  const Out<T, 3>& color, const Out<T, 3>& mask, int threads, const Name& kernels) {
+  const int64_t h = static_cast<int64_t>(pixels.shape(0)), w = static_cast<int64_t>(pixels.shape(1));
+  if (pixels.shape(2) != 4 || h > INT32_MAX || w > INT32_MAX) throw nb::value_error("pixels: four channels");
+  if ((w > 1 && pixels.stride(1) != 4) || pixels.stride(2) != 1)
+    throw nb::value_error("pixels: those of one row must lie side by side");
+  checked(background, "background", {3});
+  T *c = checked(color, "color", {3, h, w}), *m = checked(mask, "mask", {1, h, w});
+  const TrainingKernels<T>& chosen = kernels_named<T>(kernels);
+  nb::gil_scoped_release release;
+  compose(chosen, pixels.data(), pixels.stride(0), static_cast<int>(h), static_cast<int>(w), background.data(), c, m,
+          checked_threads(threads));
+}
+
+template <class T>
 void bind_all(nb::module_& m, const std::string& bits) {
   auto name = [&](const char* base) { return base + bits; };
   m.def(name("bone_transforms").c_str(), &bind_bone_transforms<T>,
@@ -174,6 +212,13 @@ void bind_all(nb::module_& m, const std::string& bits) {
   m.def(name("photometric").c_str(), &bind_photometric<T>,
         "(1 - share) L1 + share DSSIM and the mean squared difference of planes; writes the gradient to the image.",
         "image"_a.noconvert(), "target"_a.noconvert(), "share"_a, "gradient"_a.noconvert().none(), "threads"_a,
+        "kernels"_a.none());
+  m.def(name("normal_consistency").c_str(), &bind_normal_consistency<T>,
+        "Mean of 1 - cosine between normals and those of the depth; writes the gradients.", "normal"_a.noconvert(),
+        "alpha"_a.noconvert(), "depth"_a.noconvert(), "K"_a.noconvert(), "v_normal"_a.noconvert().none(),
+        "v_depth"_a.noconvert().none(), "threads"_a, "kernels"_a.none());
+  m.def(name("compose").c_str(), &bind_compose<T>, "Premultiplied bytes over a background, as planes.",
+        "pixels"_a.noconvert(), "background"_a.noconvert(), "color"_a.noconvert(), "mask"_a.noconvert(), "threads"_a,
         "kernels"_a.none());
 }
 

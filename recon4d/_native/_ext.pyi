@@ -111,6 +111,14 @@ def photometric32(image: Annotated[NDArray[numpy.float32], dict(shape=(None, Non
     (1 - share) L1 + share DSSIM and the mean squared difference of planes; writes the gradient to the image.
     """
 
+def normal_consistency32(normal: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], alpha: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], depth: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], K: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu', writable=False)], v_normal: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu')] | None, v_depth: Annotated[NDArray[numpy.float32], dict(shape=(None, None), order='C', device='cpu')] | None, threads: int, kernels: str | None) -> float:
+    """
+    Mean of 1 - cosine between normals and those of the depth; writes the gradients.
+    """
+
+def compose32(pixels: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), device='cpu', writable=False)], background: Annotated[NDArray[numpy.float32], dict(shape=(None,), order='C', device='cpu', writable=False)], color: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu')], mask: Annotated[NDArray[numpy.float32], dict(shape=(None, None, None), order='C', device='cpu')], threads: int, kernels: str | None) -> None:
+    """Premultiplied bytes over a background, as planes."""
+
 def bone_transforms64(bone_rotations: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], bone_translations: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], bone_start: float, bone_step: float, root_rotations: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], root_translations: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], root_start: float, root_step: float, rest: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], times: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], rotations: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], translations: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')]) -> bool:
     """
     world_from_canonical of bones at times; False where a time is not finite.
@@ -129,6 +137,14 @@ def photometric64(image: Annotated[NDArray[numpy.float64], dict(shape=(None, Non
     """
     (1 - share) L1 + share DSSIM and the mean squared difference of planes; writes the gradient to the image.
     """
+
+def normal_consistency64(normal: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu', writable=False)], alpha: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], depth: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], K: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu', writable=False)], v_normal: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')] | None, v_depth: Annotated[NDArray[numpy.float64], dict(shape=(None, None), order='C', device='cpu')] | None, threads: int, kernels: str | None) -> float:
+    """
+    Mean of 1 - cosine between normals and those of the depth; writes the gradients.
+    """
+
+def compose64(pixels: Annotated[NDArray[numpy.uint8], dict(shape=(None, None, None), device='cpu', writable=False)], background: Annotated[NDArray[numpy.float64], dict(shape=(None,), order='C', device='cpu', writable=False)], color: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], mask: Annotated[NDArray[numpy.float64], dict(shape=(None, None, None), order='C', device='cpu')], threads: int, kernels: str | None) -> None:
+    """Premultiplied bytes over a background, as planes."""
 
 MIN_SCALE_PIXELS: float = 0.0001
 

@@ -270,6 +270,79 @@ def test_images_in_any_layout():
     )
 
 
+# ------------------------------------------------------------------------------------------------------------ normals
+
+
+def maps(height: int, width: int, dtype: torch.dtype) -> tuple[list[Tensor], Tensor, Tensor]:
+    """Normals and depth as leaves, in places zero; coverage; and intrinsics."""
+    depth = 3 + 0.3 * random(height, width, 1, seed=1)
+    normal = random(height, width, 3, seed=2)
+    alpha = random(height, width, 1, seed=3).add(1.5).sigmoid()
+    depth[: height // 3] = 0
+    normal[:, : width // 4] = 0
+    K = torch.tensor([[0.9 * width, 0, 0.4 * width], [0, 1.1 * width, 0.6 * height], [0, 0, 1]], dtype=dtype)
+    return leaves(normal.to(dtype), depth.to(dtype)), alpha.to(dtype), K
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("height", "width"), [(3, 3), (4, 3), (9, 12), (33, 47), (64, 131)])
+def test_normal_consistency_is_that_of_the_losses(dtype: torch.dtype, height: int, width: int):
+    (normal, depth), alpha, K = maps(height, width, dtype)
+    expected = losses.normal_consistency(normal, alpha, depth, K)
+    found = fused.normal_consistency(normal, alpha, depth, K)
+    assert_close([found], [expected], TOLERANCE[dtype])
+    scale = height * width
+    found, expected = (torch.autograd.grad(0.3 * scale * loss, (normal, depth)) for loss in (found, expected))
+    assert_close(found, expected, 20 * TOLERANCE[dtype])
+
+
+@pytest.mark.parametrize("name", native.kernel_names())
+def test_every_instruction_set_sees_the_same_normals(name: str):
+    (normal, depth), alpha, K = maps(21, 53, torch.float32)
+    expected = losses.normal_consistency(normal, alpha, depth, K)
+    native.use_kernels(name)
+    try:
+        found = fused.normal_consistency(normal, alpha, depth, K)
+    finally:
+        native.use_kernels(None)
+    assert_close([found], [expected], 1e-5)
+    found, expected = (torch.autograd.grad(100 * loss, (normal, depth)) for loss in (found, expected))
+    assert_close(found, expected, 1e-4)
+
+
+def test_normal_consistency_counts_nothing_where_nothing_is_covered():
+    (normal, depth), alpha, K = maps(9, 12, torch.float64)
+    loss = fused.normal_consistency(normal, torch.zeros_like(alpha), depth, K)
+    assert float(loss.detach()) == 0
+    assert not any(bool(grad.any()) for grad in torch.autograd.grad(loss, (normal, depth)))
+
+
+def test_gradients_of_normal_consistency_come_only_where_they_are_wanted():
+    (normal, depth), alpha, K = maps(9, 12, torch.float64)
+    both = torch.autograd.grad(fused.normal_consistency(normal, alpha, depth, K), (normal, depth))
+    (only,) = torch.autograd.grad(fused.normal_consistency(normal, alpha, depth.detach(), K), normal)
+    assert torch.equal(only, both[0])
+    (only,) = torch.autograd.grad(fused.normal_consistency(normal.detach(), alpha, depth, K), depth)
+    assert torch.equal(only, both[1])
+
+
+# ------------------------------------------------------------------------------------------------------------ targets
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("height", "width"), [(1, 1), (5, 1), (1, 7), (13, 37)])
+def test_a_target_is_an_image_over_a_background(dtype: torch.dtype, height: int, width: int):
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randint(256, (20, 45, 4), generator=generator).to(torch.uint8)
+    box = image[3 : 3 + height, 6 : 6 + width]
+    background = torch.tensor([0.2, 0.9, 0.5], dtype=dtype)
+    share = box.to(dtype) / 255
+    for pixels in (box, box.contiguous(), box.permute(2, 0, 1).contiguous().permute(1, 2, 0)):
+        color, mask = fused.compose(pixels, background)
+        assert_close([color, mask], [share[..., :3] + (1 - share[..., 3:]) * background, share[..., 3:]], 1e-7)
+        assert color.permute(2, 0, 1).is_contiguous()
+
+
 # ------------------------------------------------------------------------------------------------------------- all
 
 
@@ -277,6 +350,7 @@ def test_bits_do_not_depend_on_the_number_of_threads(threads: None):
     arrays, slots, rest = bound(5000, 9, 2, torch.float32)
     (image,) = leaves(planes(3, 90, 140, 1, torch.float32))
     target = planes(3, 90, 140, 2, torch.float32)
+    (normal, depth), alpha, K = maps(90, 140, torch.float32)
     results = []
     for count in (1, 2, 5):
         torch.set_num_threads(count)
@@ -287,6 +361,8 @@ def test_bits_do_not_depend_on_the_number_of_threads(threads: None):
         for share in (0.0, 0.2):
             loss = fused.photometric_error(image, target, share)
             tensors += [loss, *torch.autograd.grad(loss, image)]
+        loss = fused.normal_consistency(normal, alpha, depth, K)
+        tensors += [loss, *torch.autograd.grad(loss, (normal, depth))]
         results.append(tensors)
     for other in results[1:]:
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))

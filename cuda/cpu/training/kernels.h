@@ -63,6 +63,14 @@ struct PhotometricSums {
 };
 
 template <class T>
+struct NormalInputs {
+  int height, width;       // at least 3 each
+  const T* normal;         // [3, height, width]
+  const T *alpha, *depth;  // [height, width]
+  const T *ray_x, *ray_y;  // [width] and [height]: (pixel centre - principal point) / focal length
+};
+
+template <class T>
 struct TrainingKernels {
   const char* name;
   int lanes;
@@ -77,6 +85,11 @@ struct TrainingKernels {
   void (*ssim_gradient_strip)(const SsimInputs<T>&, const T* partials, T l1, T ssim, T* gradient, T* scratch, int strip);
   // The same without SSIM, for one row: sums, and unless null its gradient.
   void (*absolute_row)(const T* image, const T* target, int width, T l1, T* gradient, PhotometricSums* sums);
+  // Sum of the weights of the inner pixels of a row; the others are described in normals.h.
+  double (*normal_weight_row)(const NormalInputs<T>&, int row);
+  double (*normal_row)(const NormalInputs<T>&, int row, T scale, T* normal, T* shares);
+  void (*normal_depth_row)(const NormalInputs<T>&, const T* shares, int row, T* depth);
+  void (*compose_row)(const uint8_t* pixels, int width, const T* background, T* color, T* mask, int64_t plane);
 };
 
 const TrainingKernels<float>& training_avx512();

@@ -177,16 +177,27 @@ inline void ssim_gradient_strip(const SsimInputs<Scalar>& in, const Scalar* part
 
 inline void absolute_row(const Scalar* image, const Scalar* target, int width, Scalar l1, Scalar* gradient,
                          PhotometricSums* sums) {
-  Scalar absolutes[16] = {}, squares[16] = {};
-  for (int x = 0; x < width; ++x) {
-    const Scalar d = image[x] - target[x];
-    absolutes[x % 16] += d < 0 ? -d : d;
-    squares[x % 16] += d * d;
-    if (gradient) gradient[x] = d > 0 ? l1 : d < 0 ? -l1 : Scalar(0);
+  const Lanes step(l1), zero(0);
+  Lanes absolutes(0), squares(0);
+  auto add = [&](Lanes a, Lanes b) {
+    const Lanes d = a - b;
+    absolutes = absolutes + absolute(d);
+    squares = fma(d, d, squares);
+    return keep(zero < d, step) - keep(d < zero, step);
+  };
+  int x = 0;
+  for (; x + kLanes <= width; x += kLanes) {
+    const Lanes sign = add(load_unaligned(image + x), load_unaligned(target + x));
+    if (gradient) store_unaligned(gradient + x, sign);
   }
-  double absolute_sum = 0, square_sum = 0;
-  for (int k = 0; k < 16; ++k) absolute_sum += absolutes[k], square_sum += squares[k];
-  *sums = {absolute_sum, square_sum, 0};
+  if (x < width) {
+    alignas(64) Scalar a[kLanes] = {}, b[kLanes] = {};
+    std::memcpy(a, image + x, sizeof(Scalar) * static_cast<size_t>(width - x));
+    std::memcpy(b, target + x, sizeof(Scalar) * static_cast<size_t>(width - x));
+    const Lanes sign = add(load(a), load(b));
+    if (gradient) scatter(gradient + x, 1, width - x, false, sign);
+  }
+  *sums = {double(sum(absolutes)), double(sum(squares)), 0};
 }
 
 }  // namespace R4D_ISA

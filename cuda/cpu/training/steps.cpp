@@ -225,11 +225,66 @@ PhotometricValue photometric(const TrainingKernels<T>& kernels, const ImagePair<
   return {(1 - share) * total.absolute / count + share * dissimilarity, total.square / count};
 }
 
+// -------------------------------------------------------------------------------------------------------------- normals
+
+template <class T>
+double normal_consistency(const TrainingKernels<T>& kernels, const NormalMaps<T>& maps, T* v_normal, T* v_depth,
+                          int threads) {
+  const int height = maps.height, width = maps.width;
+  const int64_t plane = static_cast<int64_t>(height) * width;
+  Scratch<T> scratch((v_depth ? 4 * plane : 0) + height + width);
+  T* const shares = v_depth ? scratch.data() + height + width : nullptr;
+  T *const ray_x = scratch.data(), *const ray_y = scratch.data() + width;
+  for (int x = 0; x < width; ++x) ray_x[x] = (T(x) + T(0.5) - T(maps.cx)) / T(maps.fx);
+  for (int y = 0; y < height; ++y) ray_y[y] = (T(y) + T(0.5) - T(maps.cy)) / T(maps.fy);
+  const NormalInputs<T> in = {height, width, maps.normal, maps.alpha, maps.depth, ray_x, ray_y};
+  std::vector<double> rows(static_cast<size_t>(height));
+  double total = 0;
+#pragma omp parallel num_threads(threads)
+  {
+#pragma omp for schedule(static)
+    for (int y = 1; y < height - 1; ++y) rows[static_cast<size_t>(y)] = kernels.normal_weight_row(in, y);
+#pragma omp single
+    {
+      for (const double row : rows) total += row;
+      total = total > 1 ? total : 1;
+    }
+    const T scale = T(1 / total);
+#pragma omp for schedule(dynamic, 8)
+    for (int y = 1; y < height - 1; ++y) rows[static_cast<size_t>(y)] = kernels.normal_row(in, y, scale, v_normal, shares);
+    if (shares) {
+#pragma omp for schedule(static)
+      for (int y = 0; y < height; ++y) kernels.normal_depth_row(in, shares, y, v_depth);
+    }
+  }
+  if (v_normal)
+    for (int k = 0; k < 3; ++k)
+      for (int x = 0; x < width; ++x) v_normal[k * plane + x] = v_normal[(k + 1) * plane - width + x] = 0;
+  double sum = 0;
+  for (const double row : rows) sum += row;
+  return sum / total;
+}
+
+// -------------------------------------------------------------------------------------------------------------- compose
+
+template <class T>
+void compose(const TrainingKernels<T>& kernels, const uint8_t* pixels, int64_t stride, int height, int width,
+             const T* background, T* color, T* mask, int threads) {
+  const int64_t plane = static_cast<int64_t>(height) * width;
+#pragma omp parallel for num_threads(threads) schedule(static)
+  for (int y = 0; y < height; ++y) {
+    const int64_t row = static_cast<int64_t>(y) * width;
+    kernels.compose_row(pixels + y * stride, width, background, color + row, mask + row, plane);
+  }
+}
+
 #define R4D_INSTANTIATE(T)                                                                                           \
   template bool skin(const TrainingKernels<T>&, const Skin<T>&, const SkinOutputs<T>&, int);                         \
   template void skin_backward(const TrainingKernels<T>&, const Skin<T>&, const T*, const T*, const T*, const T*,     \
                               const SkinResults<T>&, int);                                                           \
-  template PhotometricValue photometric(const TrainingKernels<T>&, const ImagePair<T>&, double, T*, int);
+  template PhotometricValue photometric(const TrainingKernels<T>&, const ImagePair<T>&, double, T*, int);             \
+  template double normal_consistency(const TrainingKernels<T>&, const NormalMaps<T>&, T*, T*, int);                  \
+  template void compose(const TrainingKernels<T>&, const uint8_t*, int64_t, int, int, const T*, T*, T*, int);
 R4D_INSTANTIATE(float)
 R4D_INSTANTIATE(double)
 #undef R4D_INSTANTIATE

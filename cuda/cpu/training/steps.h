@@ -52,4 +52,22 @@ template <class T>
 PhotometricValue photometric(const TrainingKernels<T>& kernels, const ImagePair<T>& images, double share, T* gradient,
                              int threads);
 
+// What the loss of normals compares: planes normal [3, height, width], alpha and depth [height, width].
+template <class T>
+struct NormalMaps {
+  int height, width;
+  const T *normal, *alpha, *depth;
+  double fx, fy, cx, cy;
+};
+
+// Mean of 1 - cosine, as losses.normal_consistency.  Gradients of the shapes of normal and depth, overwritten, or null.
+template <class T>
+double normal_consistency(const TrainingKernels<T>& kernels, const NormalMaps<T>& maps, T* v_normal, T* v_depth, int threads);
+
+// Rows of premultiplied red, green, blue and coverage, `stride` bytes apart, over a background [3]: planes color
+// [3, height, width] and mask [height, width].
+template <class T>
+void compose(const TrainingKernels<T>& kernels, const uint8_t* pixels, int64_t stride, int height, int width,
+             const T* background, T* color, T* mask, int threads);
+
 }  // namespace recon4d

@@ -1,4 +1,4 @@
-"""Steps of training as single kernels: posing, skinning, image losses, Adam.
+"""Steps of training as single kernels: targets, posing, skinning, image losses, Adam.
 
 Each equals a function of `recon4d.field` or `recon4d.losses`, which remains the definition, and its gradient; they save
 the time of many small operations, nothing else.  `available` says where they run; importing this works anywhere.
@@ -6,9 +6,20 @@ Knows no schedule, no parameter names and no optimiser.
 """
 
 from recon4d.render.fused.bone_transforms import bone_transforms
+from recon4d.render.fused.compose import compose
 from recon4d.render.fused.cuda_steps import adam_step, ssim
 from recon4d.render.fused.native import available
+from recon4d.render.fused.normal_consistency import normal_consistency
 from recon4d.render.fused.photometric import photometric_error
 from recon4d.render.fused.skin import skin
 
-__all__ = ["adam_step", "available", "bone_transforms", "photometric_error", "skin", "ssim"]
+__all__ = [
+    "adam_step",
+    "available",
+    "bone_transforms",
+    "compose",
+    "normal_consistency",
+    "photometric_error",
+    "skin",
+    "ssim",
+]
