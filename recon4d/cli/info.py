@@ -3,28 +3,55 @@
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from recon4d.cli.console import print_line, print_table
-from recon4d.core import Camera, Surfels
-from recon4d.scene import Layer, Scene, load
+from recon4d.core import Camera, InputError, Surfels
+from recon4d.data.files import read_json
+from recon4d.export import find_subject
+from recon4d.export.subject import camera_center
+from recon4d.field import BonesWarp, Field
+from recon4d.scene import Layer, Scene, content_hash, load
+
+_MOMENTS = 8  # at which the bounds of a layer are taken
+_LONGEST = 160  # characters of one value of the provenance
+_METRICS = "metrics.json"
+_REPORT = "report.html"
 
 
 def show_scene(path: Path) -> None:
-    """Print the times, cameras, layers and provenance of the scene in the folder `path`."""
+    """Print the times, cameras, layers, metrics and provenance of the scene in the folder `path`."""
     scene = load(path)
     print_line(str(path))
     print_line(_describe_times(scene))
     print_line(_describe_cameras(scene.cameras))
+    around = _describe_coverage(scene)
+    if around:
+        print_line(around)
     unit = scene.metres_per_unit
     print_line("scale: not known" if unit is None else f"scale: one unit is {unit:g} m")
-    if scene.provenance:
-        print_line(f"provenance: {json.dumps(scene.provenance, ensure_ascii=False)}")
+    size = sum(entry.stat().st_size for entry in path.iterdir() if entry.is_file())
+    print_line(f"content: {content_hash(path)}")
+    print_line(f"on disk: {size / 1e6:.1f} MB in {path}")
+    if (path / _REPORT).is_file():
+        print_line(f"report: {path / _REPORT}")
     print_line("")
     columns = ["layer", "kind", "surfels", "colours", "warp", "from", "to"]
-    print_table(columns, [_layer_row(layer) for layer in scene.layers])
+    print_table(columns, [_layer_row(layer, scene.frame_times) for layer in scene.layers])
+    metrics, provenance = _metrics(path, scene)
+    for title, values in (("metrics", metrics), ("provenance", provenance)):
+        if values:
+            print_line("")
+            print_line(title)
+            for line in _lines(values, 1):
+                print_line(line)
 
 
 def _describe_times(scene: Scene) -> str:
@@ -39,18 +66,57 @@ def _describe_times(scene: Scene) -> str:
 def _describe_cameras(cameras: list[Camera]) -> str:
     sizes = sorted({(camera.width, camera.height) for camera in cameras})
     shown = ", ".join(f"{width} x {height}" for width, height in sizes[:4])
-    return f"cameras: {len(cameras)}, {shown}{' and others' if len(sizes) > 4 else ''} pixels"
+    angles = [2 * math.degrees(math.atan(c.height / 2 / float(c.K[1, 1]))) for c in cameras]
+    low, high = min(angles), max(angles)
+    view = f"{low:.3g}" if high - low < 0.05 else f"{low:.3g} to {high:.3g}"
+    many = " and others" if len(sizes) > 4 else ""
+    return f"cameras: {len(cameras)}, {shown}{many} pixels, vertical field of view {view} degrees"
 
 
-def _layer_row(layer: Layer) -> list[str]:
-    surfels = layer.field.canonical
-    warp = type(layer.field.warp).__name__.removesuffix("Warp").lower()
-    centers = surfels.centers.detach()
-    if len(centers):
-        lowest, highest = (_coordinates(corner) for corner in (centers.amin(dim=0), centers.amax(dim=0)))
+def _describe_coverage(scene: Scene) -> str | None:
+    """From where the subject was seen; None for a scene without anything to see."""
+    if not any(len(layer.field) for layer in scene.layers):
+        return None
+    subject = find_subject(scene)
+    times = scene.frame_times.tolist()
+    away = np.stack([camera_center(c) - subject.middle_at(t) for c, t in zip(scene.cameras, times, strict=True)])
+    away /= np.maximum(np.linalg.norm(away, axis=-1, keepdims=True), 1e-12)
+    heights = np.degrees(np.arcsin((away @ subject.up).clip(-1, 1)))
+    side = np.cross(subject.up, np.eye(3)[int(np.argmin(np.abs(subject.up)))])
+    side /= np.linalg.norm(side)
+    angles = np.sort(np.degrees(np.arctan2(away @ np.cross(subject.up, side), away @ side)) % 360)
+    gaps = np.diff(angles, append=angles[0] + 360)
+    around = 360 - float(gaps.max())
+    # Cameras all around leave one gap like all the others.
+    if around + 2 * float(np.median(gaps)) >= 360:
+        around = 360.0
+    low, high = heights.min(), heights.max()
+    return f"seen from {around:.0f} degrees around, {low:.0f} to {high:.0f} degrees above the horizon"
+
+
+def _layer_row(layer: Layer, times: Tensor) -> list[str]:
+    if len(layer.field):
+        lowest, highest = (_coordinates(corner) for corner in _bounds(layer.field, times))
     else:
         lowest = highest = "-"
-    return [layer.name, layer.kind, f"{len(surfels):,}", _describe_colors(surfels), warp, lowest, highest]
+    surfels = layer.field.canonical
+    count = f"{len(surfels):,}"
+    return [layer.name, layer.kind, count, _describe_colors(surfels), _describe_warp(layer.field), lowest, highest]
+
+
+def _bounds(field: Field, times: Tensor) -> tuple[Tensor, Tensor]:
+    """Corners of the box that holds the surfels' centres at some of the times."""
+    picked = torch.linspace(0, len(times) - 1, min(len(times), _MOMENTS)).round().long()
+    with torch.no_grad():
+        centers = torch.cat([field.at(time).centers for time in times[picked].tolist()])
+    return centers.amin(dim=0), centers.amax(dim=0)
+
+
+def _describe_warp(field: Field) -> str:
+    warp = field.warp
+    if isinstance(warp, BonesWarp):
+        return f"{len(warp.rest_translations)} bones"
+    return type(warp).__name__.removesuffix("Warp").lower()
 
 
 def _describe_colors(surfels: Surfels) -> str:
@@ -62,3 +128,33 @@ def _describe_colors(surfels: Surfels) -> str:
 
 def _coordinates(corner: Tensor) -> str:
     return " ".join(f"{value:.3g}" for value in corner.tolist())
+
+
+def _metrics(path: Path, scene: Scene) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Metrics, from the file beside the scene or else from the provenance, and the rest of the provenance."""
+    provenance = dict(scene.provenance)
+    metrics = provenance.pop("metrics", {})
+    if (path / _METRICS).is_file():
+        try:
+            metrics = read_json(path / _METRICS)
+        except InputError as error:
+            metrics = {_METRICS: f"cannot be read: {error.got}"}
+    return metrics if isinstance(metrics, dict) else {"metrics": metrics}, provenance
+
+
+def _lines(values: dict[str, Any], depth: int) -> Iterator[str]:
+    """One line for each value, objects indented below their name; long values are cut, lists of objects counted."""
+    for name, value in values.items():
+        indent = "  " * depth
+        if isinstance(value, dict) and value:
+            yield f"{indent}{name}"
+            yield from _lines(value, depth + 1)
+            continue
+        if isinstance(value, list) and len(value) > 1 and all(isinstance(item, dict) for item in value):
+            text = f"{len(value)} entries"
+        elif isinstance(value, float):
+            text = f"{value:.6g}"
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+        text = " ".join(text.split())
+        yield f"{indent}{name}: {text if len(text) <= _LONGEST else text[: _LONGEST - 3] + '...'}"

@@ -144,7 +144,7 @@ def _read_own(file: Record, lens: Camera, up: Point) -> CameraFile:
     rotations = np.stack([_own_rotation(key, where, up) for key, where in zip(keys, positions, strict=True)])
     looking = all(key.has("look_at") for key in keys)
     targets = np.stack([key.array("look_at", (3,)) for key in keys]) if looking else None
-    track = PoseTrack(np.array(knots), positions, rotations, lenses)
+    track = PoseTrack(np.array(knots), positions, rotations, lenses, may_jump=False)
     return CameraFile(track, targets, up, _all_or_none(file, keys, "scene_time"), None, lens.width, lens.height)
 
 
@@ -264,4 +264,4 @@ def _spline(
         return np.repeat(points, len(where), axis=0)
     from scipy.interpolate import CubicSpline
 
-    return CubicSpline(knots, points, bc_type="natural" if len(knots) > 2 else "not-a-knot")(where)
+    return CubicSpline(knots, points)(where)

@@ -206,7 +206,7 @@ def find_depth_range(shot: Shot) -> tuple[float, float]:
 
 
 def _rendered(
-    shot: Shot, channels: list[Float[Tensor, "n c"]] | None, supersample: int
+    shot: Shot, channels: list[Float[Tensor, "_ _"]] | None, supersample: int
 ) -> Iterator[tuple[RasterOutput, tuple[Camera, ...], tuple[float, ...]]]:
     """Images over black of a few views at a time, their cameras at the pictures' size, and their times."""
     width, height = shot.size

@@ -28,12 +28,14 @@ class PoseTrack:
         positions: [K, 3] of the camera in the world.
         rotations: [K, 3, 3] world_from_cam, OpenCV axes.
         lenses: [K, 4] fx and fy in image heights; the principal point's (x, y) from the middle, in image heights.
+        may_jump: go straight where neighbours are turned far from each other; stations set by hand mean a smooth path.
     """
 
     knots: Float[np.ndarray, " k"]
     positions: Float[np.ndarray, "k 3"]
     rotations: Float[np.ndarray, "k 3 3"]
     lenses: Float[np.ndarray, "k 4"]
+    may_jump: bool = True
 
     @staticmethod
     def through(knots: Sequence[float], cameras: Sequence[Camera]) -> PoseTrack:
@@ -54,11 +56,11 @@ class PoseTrack:
         numbers = np.concatenate([self.positions, self.lenses], axis=1)
         if len(self.knots) == 1:
             values, rotations = np.repeat(numbers, len(where), axis=0), np.repeat(self.rotations, len(where), axis=0)
-        elif len(self.knots) == 2 or self.jumps:
+        elif len(self.knots) == 2 or (self.may_jump and self.jumps):
             values = np.stack([np.interp(where, self.knots, column) for column in numbers.T], -1)
             rotations = Slerp(self.knots, turns)(where).as_matrix()
         else:
-            values = CubicSpline(self.knots, numbers, bc_type="natural")(where)
+            values = CubicSpline(self.knots, numbers)(where)
             rotations = RotationSpline(self.knots, turns)(where).as_matrix()
         return [
             make_camera(position, rotation, lens, width, height)

@@ -11,7 +11,7 @@ from recon4d.cli import demo, main
 from recon4d.data import read_image, read_video
 from recon4d.field import Field, IdentityWarp
 from recon4d.render import available_backends
-from recon4d.scene import Layer, Scene, load, save
+from recon4d.scene import Layer, Scene, content_hash, load, save
 
 
 def make_scene(*, frames: int = 3) -> Scene:
@@ -28,7 +28,7 @@ def make_scene(*, frames: int = 3) -> Scene:
         cameras=[Camera.look_at([0.0, -5.0, 0.0], width=64, height=48)] * frames,
         layers=[Layer("two [dots]", "object", field)],
         metres_per_unit=0.5,
-        provenance={"seed": 7},
+        provenance={"seed": 7, "settings": {"rate": 0.5}},
     )
 
 
@@ -49,15 +49,18 @@ def test_info_describes_the_scene(tmp_path, capsys):
     save(make_scene(), path)
     assert main(["info", str(path)]) == 0
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
-    assert lines[:5] == [
+    assert lines[:6] == [
         str(path),
         "3 frames from 0 s to 0.0833333 s, 24 per second on average",
-        "cameras: 3, 64 x 48 pixels",
+        "cameras: 3, 64 x 48 pixels, vertical field of view 45 degrees",
+        "seen from 0 degrees around, -13 to -13 degrees above the horizon",
         "scale: one unit is 0.5 m",
-        'provenance: {"seed": 7}',
+        f"content: {content_hash(path)}",
     ]
-    assert lines[6].split() == ["layer", "kind", "surfels", "colours", "warp", "from", "to"]
-    assert [cell.strip() for cell in lines[7].split("  ") if cell] == [
+    size = sum(file.stat().st_size for file in path.iterdir())
+    assert lines[6] == f"on disk: {size / 1e6:.1f} MB in {path}"
+    assert lines[8].split() == ["layer", "kind", "surfels", "colours", "warp", "from", "to"]
+    assert [cell.strip() for cell in lines[9].split("  ") if cell] == [
         "two [dots]",
         "object",
         "2",
@@ -66,6 +69,22 @@ def test_info_describes_the_scene(tmp_path, capsys):
         "-1 0 1",
         "0.5 3 2",
     ]
+    assert lines[10:] == ["", "provenance", "  seed: 7", "  settings", "    rate: 0.5"]
+
+
+def test_info_shows_metrics_and_the_report_of_a_reconstruction(tmp_path, capsys):
+    path = tmp_path / "dots.r4d"
+    save(make_scene(), path)
+    (path / "metrics.json").write_text('{"psnr": 27.25, "frames": [{"psnr": 1}, {"psnr": 2}]}')
+    (path / "report.html").write_text("<html></html>")
+    assert main(["info", str(path)]) == 0
+    lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+    assert f"report: {path / 'report.html'}" in lines
+    at = lines.index("metrics")
+    assert lines[at + 1 : at + 3] == ["  psnr: 27.25", "  frames: 2 entries"]
+    (path / "metrics.json").write_text("no JSON")
+    assert main(["info", str(path)]) == 0
+    assert "  metrics.json: cannot be read:" in capsys.readouterr().out
 
 
 def test_info_of_a_still_scene(tmp_path, capsys):
