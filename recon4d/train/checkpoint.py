@@ -12,16 +12,21 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
-from recon4d.core import InputError
+from recon4d.core import InputError, SE3Spline
 from recon4d.data.files import atomic_path
+from recon4d.train.backdrop import Backdrop
+from recon4d.train.cameras import Cameras
 from recon4d.train.config import FitConfig
 from recon4d.train.density import Density
-from recon4d.train.model import MOTION, PER_SURFEL, Model
+from recon4d.train.model import Model
+from recon4d.train.moving_object import MovingObject
 from recon4d.train.optimizer import Optimizer
+from recon4d.train.part import Part
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(eq=False)
@@ -30,16 +35,19 @@ class State:
 
     Attributes:
         step: steps done.
-        model, optimizer, density: see there.
-        canonical_time: seconds.
+        model, optimizer: see there.
+        density: of each part.
+        warnings: sentences for the user.
+        curve: (step, loss, PSNR, surfels) of every snapshot.
         mean_loss, mean_squared_error: running means over the last views, None before the first.
     """
 
     step: int
     model: Model
     optimizer: Optimizer
-    density: Density
-    canonical_time: float
+    density: list[Density]
+    warnings: list[str]
+    curve: list[tuple[int, float, float, int]]
     mean_loss: float | None = None
     mean_squared_error: float | None = None
 
@@ -62,18 +70,18 @@ def save_checkpoint(state: State, path: str | os.PathLike[str], identity: str) -
     from safetensors.torch import save_file
 
     model = state.model
-    tensors = {f"model.{name}": value.detach() for name, value in model.parameters.items()}
-    tensors |= {"ids": model.ids, "slots": model.slots, "rest": model.rest}
-    tensors |= {"density.gradient": state.density.gradient, "density.seen": state.density.seen}
+    tensors = {f"model.{name}": value.detach() for name, value in model.parameters().items()}
+    for part, density in zip(model.parts, state.density, strict=True):
+        tensors |= {f"{part.name}.{name}": value for name, value in _kept(part).items()}
+        tensors |= {f"{part.name}.gradient": density.gradient, f"{part.name}.seen": density.seen}
     tensors |= {f"adam.{name}": value for name, value in state.optimizer.tensors().items()}
     numbers = {
         "version": VERSION,
         "step": state.step,
-        "next_id": model.next_id,
-        "bone_times": model.bone_times,
-        "root_times": model.root_times,
-        "size": model.size,
-        "canonical_time": state.canonical_time,
+        "canonical_time": model.canonical_time,
+        "parts": [_described(part) for part in model.parts],
+        "warnings": state.warnings,
+        "curve": state.curve,
         "mean_loss": state.mean_loss,
         "mean_squared_error": state.mean_squared_error,
     }
@@ -90,7 +98,9 @@ def save_checkpoint(state: State, path: str | os.PathLike[str], identity: str) -
         ) from None
 
 
-def load_checkpoint(path: str | os.PathLike[str], config: FitConfig, identity: str) -> State:
+def load_checkpoint(
+    path: str | os.PathLike[str], config: FitConfig, identity: str, device: torch.device | None = None
+) -> State:
     """Read a checkpoint of the same fit.
 
     Raises:
@@ -105,7 +115,7 @@ def load_checkpoint(path: str | os.PathLike[str], config: FitConfig, identity: s
         numbers = json.loads(header["numbers"])
         if numbers["version"] != VERSION:
             raise ValueError(f"version {numbers['version']}")
-        state = _rebuild(tensors, numbers, config)
+        state = _rebuild(tensors, numbers, config, device or torch.device("cpu"))
     except OSError as error:
         raise InputError(
             str(path), expected="a checkpoint", got=error.strerror or str(error), fix="start without resuming"
@@ -124,29 +134,72 @@ def load_checkpoint(path: str | os.PathLike[str], config: FitConfig, identity: s
     return state
 
 
-def _rebuild(tensors: dict[str, Tensor], numbers: dict[str, Any], config: FitConfig) -> State:
-    parameters = {name: tensors[f"model.{name}"].requires_grad_() for name in (*PER_SURFEL, *MOTION)}
-    model = Model(
-        parameters,
-        tensors["ids"],
-        tensors["slots"],
-        tensors["rest"],
-        int(numbers["next_id"]),
-        (float(numbers["bone_times"][0]), float(numbers["bone_times"][1])),
-        (float(numbers["root_times"][0]), float(numbers["root_times"][1])),
-        float(numbers["size"]),
-    )
+def _described(part: Part) -> dict[str, Any]:
+    """What is not in tensors."""
+    common = {"name": part.name, "kind": part.kind, "next_id": part.next_id, "size": part.size}
+    if isinstance(part, MovingObject):
+        return common | {"bone_times": part.bone_times, "root_times": part.root_times, "blend": part.blend}
+    assert isinstance(part, Backdrop)
+    carried = None if part.carried is None else (part.carried.start, part.carried.step)
+    return common | {"frame": part.frame, "carried": carried}
+
+
+def _kept(part: Part) -> dict[str, Tensor]:
+    """Tensors that are not parameters."""
+    if isinstance(part, MovingObject):
+        return {"ids": part.ids, "slots": part.slots, "rest": part.rest}
+    assert isinstance(part, Backdrop)
+    carried = part.carried
+    paths = {} if carried is None else {"carried_turns": carried.rotations_wxyz, "carried_shifts": carried.translations}
+    return {"ids": part.ids} | paths
+
+
+def _rebuild(tensors: dict[str, Tensor], numbers: dict[str, Any], config: FitConfig, device: torch.device) -> State:
+    values = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
+    parts = [_rebuilt_part(known, values, tensors, device) for known in numbers["parts"]]
+    cameras = Cameras(_leaves(values, "cameras", device))
+    model = Model(parts, cameras, float(numbers["canonical_time"]))
     optimizer = Optimizer(model, config)
-    optimizer.restore({name.removeprefix("adam."): t for name, t in tensors.items() if name.startswith("adam.")})
+    moments = {name.removeprefix("adam."): t for name, t in tensors.items() if name.startswith("adam.")}
+    optimizer.restore({name: t if name.endswith(".step") else t.to(device) for name, t in moments.items()})
     return State(
         int(numbers["step"]),
         model,
         optimizer,
-        Density(tensors["density.gradient"], tensors["density.seen"]),
-        float(numbers["canonical_time"]),
+        [Density(tensors[f"{p.name}.gradient"].to(device), tensors[f"{p.name}.seen"].to(device)) for p in parts],
+        [str(text) for text in numbers["warnings"]],
+        [(int(s), float(a), float(b), int(n)) for s, a, b, n in numbers["curve"]],
         numbers["mean_loss"],
         numbers["mean_squared_error"],
     )
+
+
+def _rebuilt_part(
+    known: dict[str, Any], values: dict[str, Tensor], tensors: dict[str, Tensor], device: torch.device
+) -> Part:
+    name = str(known["name"])
+    common = (name, known["kind"], _leaves(values, name, device), tensors[f"{name}.ids"])
+    numbers = (int(known["next_id"]), float(known["size"]))
+    if "bone_times" in known:
+        return MovingObject(
+            *common,
+            *numbers,
+            slots=tensors[f"{name}.slots"].to(device),
+            rest=tensors[f"{name}.rest"].to(device),
+            bone_times=(float(known["bone_times"][0]), float(known["bone_times"][1])),
+            root_times=(float(known["root_times"][0]), float(known["root_times"][1])),
+            blend=known["blend"],
+        )
+    carried = None
+    if known["carried"] is not None:
+        paths = tensors[f"{name}.carried_turns"], tensors[f"{name}.carried_shifts"]
+        carried = SE3Spline(*paths, float(known["carried"][0]), float(known["carried"][1]))
+    return Backdrop(*common, *numbers, frame=known["frame"], carried=carried)
+
+
+def _leaves(values: dict[str, Tensor], owner: str, device: torch.device) -> dict[str, Tensor]:
+    mine = {name.split(".")[1]: value for name, value in values.items() if name.split(".")[0] == owner}
+    return {name: value.to(device).requires_grad_() for name, value in mine.items()}
 
 
 def _difference(stored: str, wanted: str) -> str:

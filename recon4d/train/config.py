@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from recon4d.core import InputError
 
@@ -18,6 +18,8 @@ class Rates:
         bone_radii: of the logarithms of the bones' radii.
         motion_rotations, motion_translations: of the control poses of bones and root; translations in sizes of the
             subject.
+        camera_rotations, camera_translations: of the corrections of cameras that are not trusted, likewise.
+        focal: of the logarithm of their focal length.
     """
 
     centers: float = 4e-4
@@ -29,6 +31,9 @@ class Rates:
     bone_radii: float = 2e-3
     motion_rotations: float = 2e-3
     motion_translations: float = 1e-3
+    camera_rotations: float = 2e-4
+    camera_translations: float = 2e-4
+    focal: float = 1e-4
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,8 @@ class Weights:
         entropy: of opacities, after `FitConfig.surface_from`.
         scale: excess over `FitConfig.longest_scale`.
         anisotropy: excess over `FitConfig.most_anisotropy`.
+        tracks: tracked against predicted motion of pixels, in percent of the image.
+        cameras: size and roughness of the corrections of cameras.
     """
 
     dssim: float = 0.2
@@ -56,6 +63,8 @@ class Weights:
     entropy: float = 0.002
     scale: float = 0.01
     anisotropy: float = 0.01
+    tracks: float = 0.02
+    cameras: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -67,9 +76,17 @@ class FitConfig:
         surfels: at most so many.
         initial_surfels: so many on the hull.
         bones: at most so many.
+        bones_at_first: so many before the first ones are added.
+        bone_growth: moments at which bones are added where the images ask for them.
+        background_surfels: at most so many in the background.
         sh_degree: of the colours' spherical harmonics, 0 to 3.
         levels: (fraction from which on, factor by which images are made smaller), coarse to fine.
         bones_from: from when on bones move; before, the subject moves as a whole.
+        cameras_from: from when on cameras that are not trusted are corrected.
+        tracks_every: every so many steps tracks are compared, before `tracks_until` every second step.
+        tracks_until: see there.
+        tracks_delta: of their Huber function, percent of the image's long side.
+        blend: of bone transforms: linear, as glTF does, or dual_quaternion, which keeps the volume of twisted joints.
         whole_image_every: every so many steps the whole image is compared, otherwise the subject's surroundings.
         frames_per_control: frames of the video between control poses of the bones.
         frames_per_root_control: the same of the root.
@@ -84,6 +101,7 @@ class FitConfig:
         final_rate: factor on the step sizes of places and motion at the end.
         rates, weights: see there.
         seed: of everything random.
+        device: cpu, cuda or cuda:N.
         checkpoint_seconds: least time between checkpoints.
         snapshot_every: steps between snapshots.
     """
@@ -92,9 +110,17 @@ class FitConfig:
     surfels: int = 30_000
     initial_surfels: int = 6000
     bones: int = 24
+    bones_at_first: int = 24
+    bone_growth: tuple[float, ...] = ()
+    background_surfels: int = 30_000
     sh_degree: int = 1
     levels: tuple[tuple[float, int], ...] = ((0.0, 4), (0.15, 2), (0.45, 1))
     bones_from: float = 0.1
+    cameras_from: float = 0.2
+    tracks_every: int = 4
+    tracks_until: float = 0.4
+    tracks_delta: float = 0.3
+    blend: Literal["linear", "dual_quaternion"] = "linear"
     whole_image_every: int = 8
     frames_per_control: float = 4.0
     frames_per_root_control: float = 20.0
@@ -112,12 +138,16 @@ class FitConfig:
     rates: Rates = Rates()
     weights: Weights = Weights()
     seed: int = 0
+    device: str = "cpu"
     checkpoint_seconds: float = 25.0
     snapshot_every: int = 100
 
     def __post_init__(self) -> None:
-        counts = ("iterations", "surfels", "initial_surfels", "bones", "hull_voxels", "density_every", "snapshot_every")
-        least = {name: 1 for name in (*counts, "whole_image_every")} | {"hull_voxels": 16, "sh_degree": 0, "seed": 0}
+        counts = [
+            *("iterations", "surfels", "initial_surfels", "background_surfels", "bones", "bones_at_first"),
+            *("density_every", "snapshot_every", "whole_image_every", "tracks_every"),
+        ]
+        least = dict.fromkeys(counts, 1) | {"hull_voxels": 16, "sh_degree": 0, "seed": 0}
         for name, low in least.items():
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < low:
@@ -134,12 +164,18 @@ class FitConfig:
             "density_until",
             "surface_from",
             "bones_from",
+            "cameras_from",
+            "tracks_until",
             "dead_opacity",
             "final_rate",
         ):
             if not 0 <= getattr(self, name) <= 1:
                 raise _wrong(name, "a number in [0, 1]", getattr(self, name))
-        for name in ("frames_per_control", "frames_per_root_control", "longest_scale"):
+        if self.blend not in ("linear", "dual_quaternion"):
+            raise _wrong("blend", "linear or dual_quaternion", self.blend)
+        if self.bones_at_first > self.bones:
+            raise _wrong("bones_at_first", f"at most bones ({self.bones})", self.bones_at_first)
+        for name in ("frames_per_control", "frames_per_root_control", "longest_scale", "tracks_delta"):
             if not 0 < getattr(self, name) < float("inf"):
                 raise _wrong(name, "a number > 0", getattr(self, name))
         for name in ("density_growth", "most_anisotropy"):
@@ -162,10 +198,16 @@ class FitConfig:
 
 PRESETS: dict[str, FitConfig] = {
     "draft": FitConfig(
-        iterations=2500, surfels=12_000, initial_surfels=4000, bones=20, levels=((0.0, 4), (0.3, 2)), hull_voxels=80
+        iterations=2500,
+        surfels=12_000,
+        initial_surfels=4000,
+        bones=20,
+        bones_at_first=20,
+        levels=((0.0, 4), (0.3, 2)),
+        hull_voxels=80,
     ),
     "standard": FitConfig(),
-    "high": FitConfig(iterations=15_000, surfels=60_000, bones=32, sh_degree=2, hull_voxels=128),
+    "high": FitConfig(iterations=15_000, surfels=60_000, bones=32, bones_at_first=32, sh_degree=2, hull_voxels=128),
 }
 """draft: a first look; standard: the usual fit; high: as good as it gets, several times slower."""
 

@@ -8,6 +8,7 @@ The larger half keeps its id; the new one gets an id that was never used.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -15,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from recon4d.core import quaternion
-from recon4d.train.model import PER_SURFEL, Model
 from recon4d.train.optimizer import Optimizer
+from recon4d.train.part import Part
 
 _APART = 0.6  # standard deviations between a split surfel's middle and each half's
 _SHRINK = 0.65  # the halves' size along the axis of the split
@@ -35,9 +36,9 @@ class Density:
     seen: Float[Tensor, " n"]
 
     @staticmethod
-    def empty(count: int) -> Density:
+    def empty(count: int, device: torch.device | None = None) -> Density:
         """Nothing met yet."""
-        return Density(torch.zeros(count), torch.zeros(count))
+        return Density(torch.zeros(count, device=device), torch.zeros(count, device=device))
 
     def add(self, screen_gradient: Float[Tensor, "n 2"], radii: Float[Tensor, " n"], size: int) -> None:
         """Count one image.
@@ -52,7 +53,7 @@ class Density:
 
 
 def relocate(
-    model: Model,
+    part: Part,
     optimizer: Optimizer,
     density: Density,
     *,
@@ -64,7 +65,7 @@ def relocate(
     """Drop faded surfels, split busy ones; returns the emptied sums.
 
     Args:
-        model, optimizer: changed in step.
+        part, optimizer: changed in step.
         density: since the last relocation.
         budget: most surfels afterwards.
         growth: most growth of the number of living surfels, as a factor.
@@ -72,42 +73,41 @@ def relocate(
         generator: of the draw.
     """
     with torch.no_grad():
-        opacities = model.parameters["opacity_logits"].sigmoid()
+        opacities = part.parameters["opacity_logits"].sigmoid()
         alive = opacities >= dead_opacity
         if not bool(alive.any()):
-            return Density.empty(len(model))
+            return Density.empty(len(part), part.device)
         living = int(alive.sum())
-        wanted = min(budget, max(len(model), int(living * growth))) - living
+        wanted = min(budget, max(len(part), int(living * growth))) - living
         interest = torch.where(alive, density.gradient / density.seen.clamp_min(1), 0.0)
         wanted = min(wanted, int((interest > 0).sum()), living)
-        added = {name: model.parameters[name].detach()[:0] for name in PER_SURFEL}
-        parents = torch.zeros(0, dtype=torch.int64)
+        added = {name: part.parameters[name].detach()[:0] for name in part.row_names}
+        parents = torch.zeros(0, dtype=torch.int64, device=part.device)
         if wanted > 0:
-            parents = torch.multinomial(interest, wanted, generator=generator).sort().values
-            added = _split(model, parents)
-        fresh = torch.zeros(len(model), dtype=torch.bool)
+            # Drawn on the CPU, whose generator is the same everywhere.
+            parents = torch.multinomial(interest.cpu(), wanted, generator=generator).sort().values.to(part.device)
+            added = _split(part, parents)
+        fresh = torch.zeros(len(part), dtype=torch.bool, device=part.device)
         fresh[parents] = True
-    new_ids = torch.arange(model.next_id, model.next_id + len(parents))
-    model.slots = torch.cat([model.slots[alive], model.slots[parents]])
-    model.ids = torch.cat([model.ids[alive], new_ids])
-    model.next_id += len(parents)
-    optimizer.keep_and_append(alive, fresh, added)
-    return Density.empty(len(model))
+    new_ids = torch.arange(part.next_id, part.next_id + len(parents))
+    part.rows_added(parents, alive)
+    part.ids = torch.cat([part.ids[alive.cpu()], new_ids])
+    part.next_id += len(parents)
+    optimizer.keep_and_append(part, alive, fresh, added)
+    return Density.empty(len(part), part.device)
 
 
-def _split(model: Model, parents: Tensor) -> dict[str, Tensor]:
+def _split(part: Part, parents: Tensor) -> dict[str, Tensor]:
     """Shrinks the parents to one half each, in place, and returns the other halves."""
-    p = {name: model.parameters[name].detach() for name in PER_SURFEL}
+    p = {name: part.parameters[name].detach() for name in part.row_names}
     scales = p["log_scales"][parents].exp()
     longer = scales.argmax(-1, keepdim=True)
-    along = torch.zeros(len(parents), 3).scatter_(1, longer, scales.gather(1, longer) * _APART)
+    along = scales.new_zeros(len(parents), 3).scatter_(1, longer, scales.gather(1, longer) * _APART)
     offset = quaternion.rotate(p["rotations_wxyz"][parents], along)
-    shrunk = (
-        p["log_scales"][parents] + torch.zeros(len(parents), 2).scatter_(1, longer, 1.0) * torch.tensor(_SHRINK).log()
-    )
+    shrunk = p["log_scales"][parents] + scales.new_zeros(len(parents), 2).scatter_(1, longer, 1.0) * math.log(_SHRINK)
     # Two of these cover, where they overlap, what one did before.
     opacity = 1 - (1 - p["opacity_logits"][parents].sigmoid().clamp(max=0.999)).sqrt()
-    added = {name: p[name][parents].clone() for name in PER_SURFEL}
+    added = {name: p[name][parents].clone() for name in part.row_names}
     added["centers"] -= offset
     added["log_scales"] = shrunk
     added["opacity_logits"] = opacity.logit()

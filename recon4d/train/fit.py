@@ -1,7 +1,7 @@
-"""The fit of one moving object to posed images with masks.
+"""The fit: from images with cameras and masks to a scene, by optimisation through the rasterizer.
 
-From a data set with cameras to a scene: visual hull, bones, then optimisation through the rasterizer, from small images
-to large ones.  Does NOT find cameras or masks, fit backgrounds, print, or write scenes; it calls back with snapshots.
+Objects and background are fitted together, from small images to large ones.  Does NOT find masks, cameras or tracks,
+print, or write scenes; it calls back with snapshots.
 """
 
 from __future__ import annotations
@@ -13,23 +13,28 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from torch import Tensor
 
-from recon4d.core import InputError
+from recon4d.core import Camera, InputError, Surfels, rigid
 from recon4d.data import Dataset
 from recon4d.render import rasterize
-from recon4d.scene import Layer, Scene
+from recon4d.scene import Scene
+from recon4d.train.capture import Capture, capture_from_dataset
 from recon4d.train.checkpoint import State, identity_of, load_checkpoint, save_checkpoint
 from recon4d.train.config import FitConfig
+from recon4d.train.correspondences import draw_pair, motion_error
 from recon4d.train.density import Density, relocate
-from recon4d.train.frames import Frames, load_frames
-from recon4d.train.hull import carve
-from recon4d.train.model import Model, create_model
+from recon4d.train.frames import Frame, Frames, crop_camera, load_frames
+from recon4d.train.initialise import create_model
+from recon4d.train.model import Model, merged
 from recon4d.train.objective import Objective
 from recon4d.train.optimizer import Optimizer
-from recon4d.train.root import root_path
 
 _MEMORY = 0.98  # of the running means
+_TRACK_GAPS = (1, 2, 3, 5, 8, 12, 18)
+_TRACK_SIDE = 160  # pixels; motion is smooth, so small images tell it
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +47,7 @@ class Snapshot:
         psnr: of the training images, from a running mean of the squared error, in dB.
         surfels: how many there are.
         seconds: since the fit was started or resumed.
-        model: live; `snapshot.model.frozen_field()` gives a copy that stays as it is.
+        model: live; `snapshot.model.frozen_layers()` gives copies that stay as they are.
     """
 
     step: int
@@ -54,22 +59,40 @@ class Snapshot:
     model: Model
 
 
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """What a fit has made.
+
+    Attributes:
+        scene: a layer for each object and one for the background, with the corrected cameras of all frames.
+        cameras: corrected, of every frame of the capture.
+        curve: (step, loss, PSNR in dB, surfels) of every snapshot.
+        warnings: sentences for the user.
+    """
+
+    scene: Scene
+    cameras: list[Camera]
+    curve: list[tuple[int, float, float, int]]
+    warnings: list[str]
+
+
 def fit(
-    dataset: Dataset,
+    capture: Capture | Dataset,
     config: FitConfig | None = None,
     *,
     checkpoint: str | os.PathLike[str] | None = None,
     resume: bool = False,
     callback: Callable[[Snapshot], None] | None = None,
-) -> Scene:
-    """Fit one moving object to the train split of a data set with cameras, and masks or alpha.
+) -> Fitted:
+    """Fit a scene to a capture, or to the train split of a data set with cameras, and masks or alpha.
 
-    The same data, settings and number of threads give the same scene, resumed or not.
+    The same capture, settings and number of threads give the same scene on one machine, resumed or not.
 
     Args:
-        dataset: posed images.
+        capture: what is known.
         config: settings; the standard preset when None.
-        checkpoint: file to keep the state in while fitting; None keeps none.  Removed when the fit is done.
+        checkpoint: file to keep the state in while fitting; None keeps none.  It stays when the fit is done: who keeps
+            the scene removes it.
         resume: go on from the checkpoint where there is one.
         callback: called every `config.snapshot_every` steps and at the end.
 
@@ -80,104 +103,141 @@ def fit(
     config = config or FitConfig()
     if resume and checkpoint is None:
         raise InputError("resume", expected="a checkpoint to resume from", got="none", fix="name its file")
-    frames = load_frames(dataset.split("train"), [factor for _, factor in config.levels])
-    identity = identity_of(config, frames.fingerprint)
+    capture = capture if isinstance(capture, Capture) else capture_from_dataset(capture)
+    device = torch.device(config.device)
+    frames = load_frames(capture, [factor for _, factor in config.levels], device)
+    fingerprint = capture.fingerprint()
+    identity = identity_of(config, fingerprint)
     if resume and checkpoint is not None and Path(checkpoint).exists():
-        state = load_checkpoint(checkpoint, config, identity)
+        state = load_checkpoint(checkpoint, config, identity, device)
     else:
-        state = start(frames, config)
-    objective = Objective(config, state.model.rest, state.model.size)
+        state = start(capture, frames, config)
+    objective = Objective(config)
     started = saved = time.monotonic()
     while state.step < config.iterations:
-        train_step(state, frames, objective, config)
+        train_step(state, capture, frames, objective, config)
         now = time.monotonic()
-        if callback and (state.step % config.snapshot_every == 0 or state.step == config.iterations):
-            callback(_snapshot(state, config, now - started))
-        if checkpoint is not None and now - saved >= config.checkpoint_seconds:
+        if state.step % config.snapshot_every == 0 or state.step == config.iterations:
+            snapshot = _snapshot(state, config, now - started)
+            state.curve.append((snapshot.step, snapshot.loss, snapshot.psnr, snapshot.surfels))
+            if callback:
+                callback(snapshot)
+        if checkpoint is not None and (now - saved >= config.checkpoint_seconds or state.step == config.iterations):
             save_checkpoint(state, checkpoint, identity)
             saved = time.monotonic()
-    scene = _scene(state, frames, dataset, config)
-    if checkpoint is not None:
-        Path(checkpoint).unlink(missing_ok=True)
-    return scene
+    cameras = state.model.cameras.frozen(capture)
+    return Fitted(_scene(state, capture, cameras, fingerprint, config), cameras, state.curve, state.warnings)
 
 
-def start(frames: Frames, config: FitConfig) -> State:
-    """The state before the first step: hull, bones, and a root that follows the masks' middles."""
-    times = frames.times
-    canonical_time = times[len(times) // 2]
-    small = frames.levels[_hull_factor(frames, config)]
-    root = root_path(small, config.frames_per_root_control)
-    hull = carve(
-        small,
-        root,
-        canonical_time,
-        voxels=config.hull_voxels,
-        window=config.hull_window,
-        count=config.initial_surfels,
-        generator=torch.Generator().manual_seed(config.seed),
-    )
-    model = create_model(
-        hull,
-        root,
-        canonical_time,
-        times,
-        bones=config.bones,
-        sh_degree=config.sh_degree,
-        per_control=config.frames_per_control,
-    )
-    return State(0, model, Optimizer(model, config), Density.empty(len(model)), canonical_time)
+def start(capture: Capture, frames: Frames, config: FitConfig) -> State:
+    """The state before the first step."""
+    model, warnings = create_model(capture, frames, config, torch.device(config.device))
+    density = [Density.empty(len(part), part.device) for part in model.parts]
+    return State(0, model, Optimizer(model, config), density, warnings, [])
 
 
-def train_step(state: State, frames: Frames, objective: Objective, config: FitConfig) -> None:
+def train_step(state: State, capture: Capture, frames: Frames, objective: Objective, config: FitConfig) -> None:
     """Render one view, compare, move every parameter a little; now and then move surfels to where they are needed."""
     step, model = state.step, state.model
     level = frames.levels[config.level_at(step)]
     generator = torch.Generator().manual_seed((config.seed << 32) + step)
     frame = level[_turn(step, len(level), config.seed)]
-    background = torch.rand(3, generator=generator)
-    camera, target, mask = frame.target(background, whole=step % config.whole_image_every == 0)
+    background = torch.rand(3, generator=generator).to(model.device)
     surface = step >= config.after(config.surface_from)
 
-    surfels, canonical, warp, turns, shifts = model.state_at(frame.time)
-    offsets = torch.zeros(len(model), 2, requires_grad=True)
-    output = rasterize(surfels, camera, background=background, screen_offsets=offsets)
-    loss = objective.image(output, camera, target, mask, surface=surface)
-    loss = loss + objective.shape(canonical, surface=surface) + objective.motion(warp, turns, shifts)
+    camera = model.camera(frame)
+    posed = [part.at(frame.time, rigid.invert(camera.cam_from_world)) for part in model.parts]
+    surfels = merged(posed, frames.objects)
+    box, target, coverage = frame.target(background, whole=step % config.whole_image_every == 0)
+    view = crop_camera(camera, box)
+    offsets = torch.zeros(len(surfels), 2, device=model.device, requires_grad=True)
+    behind = (
+        torch.cat([background, background.new_zeros(frames.objects)]) if surfels.features is not None else background
+    )
+    output = rasterize(surfels, view, background=behind, screen_offsets=offsets)
+
+    masks = [coverage] if len(model.parts) == 1 else [frame.mask(k, box) for k in range(frames.objects)]
+    subject = model.parts[0]
+    distance = _distance(view, posed[0].surfels)
+    loss = objective.image(output, view, target, masks, subject.size, distance, surface=surface)
+    for part, one in zip(model.parts, posed, strict=True):
+        loss = loss + objective.shape(part, one.canonical, step, surface=surface)
+    for part in model.objects:
+        loss = loss + objective.motion(part, posed[model.parts.index(part)])
+    if model.cameras.parameters:
+        loss = loss + config.weights.cameras * model.cameras.smoothness(frame.index, subject.size)
+    loss = loss + _track_loss(state, capture, frames, frame, camera, surfels, config)
     loss.backward()
     assert offsets.grad is not None
-    state.density.add(offsets.grad, output.radii, max(frame.camera.width, frame.camera.height))
+    first = 0
+    for density, part in zip(state.density, model.parts, strict=True):
+        rows = slice(first, first + len(part))
+        density.add(offsets.grad[rows], output.radii[rows], max(frame.camera.width, frame.camera.height))
+        first = rows.stop
     state.optimizer.step(step / config.iterations)
 
     # Scaled to the whole image, outside of whose crop both are plain background.
     share = target.numel() / (3 * frame.camera.width * frame.camera.height)
-    squared = float((output.color.detach() - target).square().mean()) * share
+    squared = float((output.color.detach()[..., :3] - target).square().mean()) * share
     state.mean_loss = _running(state.mean_loss, float(loss.detach()))
     state.mean_squared_error = _running(state.mean_squared_error, squared)
     state.step = step + 1
     relocating = config.after(config.density_from) <= state.step <= config.after(config.density_until)
     if relocating and state.step % config.density_every == 0:
-        state.density = relocate(
-            model,
-            state.optimizer,
-            state.density,
-            budget=config.surfels,
-            growth=config.density_growth,
-            dead_opacity=config.dead_opacity,
-            generator=generator,
-        )
+        for number, part in enumerate(model.parts):
+            state.density[number] = relocate(
+                part,
+                state.optimizer,
+                state.density[number],
+                budget=config.background_surfels if part.kind == "background" else config.surfels,
+                growth=config.density_growth,
+                dead_opacity=config.dead_opacity,
+                generator=generator,
+            )
+
+
+def _track_loss(
+    state: State, capture: Capture, frames: Frames, frame: Frame, camera: Camera, surfels: Surfels, config: FitConfig
+) -> Tensor:
+    """How far tracked points are from where the motion takes them; 0 in the steps that leave it out."""
+    step, nothing = state.step, surfels.centers.new_zeros(())
+    every = 2 if step < config.after(config.tracks_until) else config.tracks_every
+    if capture.tracks is None or not config.weights.tracks or step % every:
+        return nothing
+    chance = np.random.default_rng((config.seed, step))
+    indices = [one.index for one in frames.levels[1]]
+    pair = draw_pair(capture.tracks, frame.index, indices, _TRACK_GAPS, chance)
+    if pair is None:
+        return nothing
+    full = frames.levels[1][indices.index(frame.index)].camera
+    factor = max(1.0, max(full.width, full.height) / _TRACK_SIDE)
+    size = max(1, round(full.width / factor)), max(1, round(full.height / factor))
+    other = frames.levels[1][indices.index(pair.there)]
+    here, there = (
+        model_camera.resized(*size)
+        for model_camera in (state.model.cameras.corrected(frame.index, full), state.model.camera(other))
+    )
+    poses = torch.stack([rigid.invert(view.cam_from_world) for view in (here, there)])
+    moved = [part.places((frame.time, other.time), poses) for part in state.model.parts]
+    places, rotations = (torch.cat(parts, 1) for parts in zip(*moved, strict=True))
+    shapes = Surfels(
+        places[0].detach(), rotations[0].detach(), surfels.scales.detach(), surfels.opacities.detach(),
+        features=places[0].detach(),
+    )  # fmt: skip
+    error = motion_error(pair, shapes, places, here, there, full, delta=config.tracks_delta)
+    return config.weights.tracks * error
+
+
+def _distance(camera: Camera, surfels: Surfels) -> float:
+    """Camera-frame depth of the surfels' middle, about."""
+    with torch.no_grad():
+        return abs(float(camera.project(surfels.centers[::16].mean(0))[1]))
 
 
 def _turn(step: int, count: int, seed: int) -> int:
     """Which view a step sees: all of them once in every round, in an order of its own."""
     generator = torch.Generator().manual_seed((seed << 32) + step // count)
     return int(torch.randperm(count, generator=generator)[step % count])
-
-
-def _hull_factor(frames: Frames, config: FitConfig) -> int:
-    """The smallest images whose subjects still have a pixel for a voxel."""
-    good = [f for f, level in frames.levels.items() if min(level[0].box[2:]) >= config.hull_voxels]
-    return max(good, default=1)
 
 
 def _running(mean: float | None, value: float) -> float:
@@ -191,21 +251,21 @@ def _snapshot(state: State, config: FitConfig, seconds: float) -> Snapshot:
     return Snapshot(state.step, config.iterations, state.mean_loss, psnr, len(state.model), seconds, state.model)
 
 
-def _scene(state: State, frames: Frames, dataset: Dataset, config: FitConfig) -> Scene:
-    """The fitted object with the cameras it was fitted to, the first of each moment."""
-    cameras = {frame.time: frame.camera for frame in reversed(frames.levels[1])}
-    times = sorted(cameras)
+def _scene(state: State, capture: Capture, cameras: list[Camera], fingerprint: str, config: FitConfig) -> Scene:
+    """The fitted layers with the corrected cameras, the first of each moment."""
+    first = dict(reversed(list(zip(capture.times, cameras, strict=True))))
+    times = sorted(first)
     provenance = {
         "made_by": "recon4d.train.fit",
-        "data_format": dataset.format,
-        "data_sha256": frames.fingerprint,
+        **capture.source,
+        "data_sha256": fingerprint,
         "settings": asdict(config),
-        "canonical_time": state.canonical_time,
+        "canonical_time": state.model.canonical_time,
     }
     return Scene(
         torch.tensor(times, dtype=torch.float64),
-        [cameras[moment] for moment in times],
-        [Layer("object", "object", state.model.frozen_field())],
-        dataset.metres_per_unit,
+        [first[moment] for moment in times],
+        state.model.frozen_layers(),
+        capture.metres_per_unit,
         provenance,
     )

@@ -1,12 +1,11 @@
 """The images of a fit: in memory once, at every size that is needed, with the place of the subject in them.
 
-Images are kept as bytes with colours multiplied by the subject's mask, so a hundred frames of 400 x 400 take 64 MB and
-the smaller sizes a third of that again.  Laying one over a background is a product and a sum.
+Images are kept as bytes.  Where nothing but the objects is fitted, colours are multiplied by the masks, so that laying
+an image over a background is a product and a sum; where there is a background, images stay whole.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,13 +15,13 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from recon4d.core import Camera, InputError
-from recon4d.data import View
+from recon4d.train import kernels
+from recon4d.train.capture import Capture
 
 Box = tuple[int, int, int, int]
 """First column, first row, width, height."""
 
 _MARGIN, _LEAST_MARGIN = 0.15, 6
-_SUBJECT = 0.5
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,40 +29,54 @@ class Frame:
     """One image at one size.
 
     Attributes:
+        index: position in the capture.
         time: seconds.
-        camera: of this size, float32.
-        pixels: [H, W, 4] colour times mask, and mask.
-        box: the subject with a margin.
+        camera: of this size, float32, uncorrected.
+        pixels: [H, W, 4] colour times coverage, and coverage: of all objects, or 255 where there is a background.
+        masks: [O, H, W] coverage of each object.
+        box: the objects with a margin; the whole image where there is a background.
     """
 
+    index: int
     time: float
     camera: Camera
     pixels: UInt8[Tensor, "h w 4"]
+    masks: UInt8[Tensor, "o h w"]
     box: Box
 
     def target(
         self, background: Float[Tensor, " 3"], *, whole: bool
-    ) -> tuple[Camera, Float[Tensor, "h w 3"], Float[Tensor, "h w 1"]]:
-        """Camera, image over a background, and mask: of the subject's box, or of the whole image."""
+    ) -> tuple[Box, Float[Tensor, "h w 3"], Float[Tensor, "h w 1"]]:
+        """What is compared: a box, the image over a background colour, and its coverage."""
         box = (0, 0, self.camera.width, self.camera.height) if whole else self.box
-        x, y, width, height = box
-        # Planes are contiguous in memory and interleaved in shape only, like what the rasterizer returns.
-        part = self.pixels[y : y + height, x : x + width].permute(2, 0, 1).contiguous().float() / 255
-        color = part[:3] + (1 - part[3:]) * background[:, None, None]
-        return crop_camera(self.camera, box), color.permute(1, 2, 0), part[3:].permute(1, 2, 0)
+        color, coverage = kernels.compose(cut(self.pixels, box), background)
+        return box, color, coverage
+
+    def mask(self, number: int, box: Box) -> Float[Tensor, "h w 1"]:
+        """Coverage of one object in a box, in [0, 1]."""
+        return (cut(self.masks[number], box).float() / 255)[..., None]
+
+    def of_object(self, number: int) -> Frame:
+        """The same image of one object alone: colours multiplied by its mask."""
+        mask = self.masks[number]
+        color = (self.pixels[..., :3].float() * (mask[..., None].float() / 255)).round().to(torch.uint8)
+        pixels = torch.cat([color, mask[..., None]], -1)
+        return Frame(self.index, self.time, self.camera, pixels, mask[None], subject_box(mask))
 
 
 @dataclass(frozen=True, eq=False)
 class Frames:
-    """All images of a fit, in order of time.
+    """All images that are fitted, in order of time.
 
     Attributes:
         levels: the images at each factor of size, 1 always among them.
-        fingerprint: changes with any pixel, camera or time.
+        objects: how many objects there are.
+        background: of the capture.
     """
 
     levels: dict[int, tuple[Frame, ...]]
-    fingerprint: str
+    objects: int
+    background: str
 
     def __len__(self) -> int:
         return len(self.levels[1])
@@ -74,81 +87,60 @@ class Frames:
         return [frame.time for frame in self.levels[1]]
 
 
-def load_frames(views: Sequence[View], factors: Sequence[int]) -> Frames:
-    """Read the views of a fit.
-
-    Args:
-        views: with cameras, and with a mask file or alpha.
-        factors: by which images are made smaller, besides 1.
+def load_frames(capture: Capture, factors: Sequence[int], device: torch.device | None = None) -> Frames:
+    """The fitted frames of a capture at several sizes.
 
     Raises:
-        InputError: no views; one without a camera or a mask, with a file that cannot be read, or with an empty mask.
+        InputError: an object that is in no frame.
     """
-    if not views:
-        raise InputError("views", expected="at least one image to fit", got="none", fix="check the train split")
+    device = device or torch.device("cpu")
+    whole = capture.background != "none"
     levels: dict[int, list[Frame]] = {factor: [] for factor in {1, *factors}}
-    digest = hashlib.sha256()
-    for view in sorted(views, key=lambda view: (view.time, view.camera_id, view.name)):
-        if view.camera is None:
-            raise InputError(view.name, expected="a camera", got="none", fix="give a data set with poses")
-        pixels = _premultiplied(view)
-        camera = view.camera.to(torch.float32)
-        for part in (pixels.tobytes(), repr((view.time, camera.K.tolist(), camera.cam_from_world.tolist())).encode()):
-            digest.update(part)
+    seen = [False] * len(capture.masks)
+    for index in range(len(capture)):
+        if not capture.fitted[index]:
+            continue
+        size = capture.images[index].shape[:2]
+        masks = [np.asarray(of_object[index]) for of_object in capture.masks]
+        seen = [one or bool(mask.any()) for one, mask in zip(seen, masks, strict=True)]
+        stack = np.stack(masks) if masks else np.zeros((0, *size), np.uint8)
+        pixels = _pixels(np.asarray(capture.images[index]), None if whole else stack.max(0))
+        camera = capture.cameras[index].to(torch.float32)
         for factor in levels:
-            levels[factor].append(_frame(view.time, camera, torch.from_numpy(pixels), factor))
-    return Frames({factor: tuple(frames) for factor, frames in levels.items()}, digest.hexdigest())
+            frame = _frame(index, capture.times[index], camera, pixels, torch.from_numpy(stack), factor, whole=whole)
+            levels[factor].append(_moved(frame, device))
+    for number, present in enumerate(seen):
+        if not present:
+            raise InputError(
+                f"mask of object {number + 1}",
+                expected="a mask with the object in it in at least one fitted frame",
+                got="empty ones only",
+                fix="correct the masks",
+            )
+    return Frames({factor: tuple(frames) for factor, frames in levels.items()}, len(seen), capture.background)
 
 
 def crop_camera(camera: Camera, box: Box) -> Camera:
     """The camera that sees only a box of the image."""
     x, y, width, height = box
-    K = camera.K.clone()
-    K[0, 2] -= x
-    K[1, 2] -= y
-    return Camera(K, camera.cam_from_world, width, height)
+    if (x, y) == (0, 0):
+        return Camera(camera.K, camera.cam_from_world, width, height)
+    shift = camera.K.new_zeros(3, 3)
+    shift[0, 2], shift[1, 2] = x, y
+    return Camera(camera.K - shift, camera.cam_from_world, width, height)
 
 
-def _premultiplied(view: View) -> UInt8[np.ndarray, "h w 4"]:
-    mask = view.load_mask()
-    if mask is None:
-        raise InputError(
-            str(view.image_path),
-            expected="transparency or a mask that shows the subject",
-            got="an opaque image without a mask",
-            fix="give masks beside the images",
-        )
-    pixels = view.load_image()
-    color = pixels[:, :, :3].astype(np.float32) * (255.0 / np.iinfo(pixels.dtype).max)
-    if mask.shape != color.shape[:2]:
-        raise InputError(
-            str(view.mask_path),
-            expected=f"{color.shape[1]}x{color.shape[0]} pixels, like the image",
-            got=f"{mask.shape[1]}x{mask.shape[0]}",
-            fix="resize the mask",
-        )
-    if not (mask > _SUBJECT).any():
-        raise InputError(
-            str(view.mask_path or view.image_path),
-            expected="a mask with the subject in it",
-            got="an empty one",
-            fix="correct the mask, or leave this frame out",
-        )
-    return np.rint(np.concatenate([color * mask[:, :, None], mask[:, :, None] * 255], 2)).astype(np.uint8)
+def cut(image: Tensor, box: Box) -> Tensor:
+    """The part of [H, W, ...] that lies in a box."""
+    x, y, width, height = box
+    return image[y : y + height, x : x + width]
 
 
-def _frame(time: float, camera: Camera, pixels: Tensor, factor: int) -> Frame:
-    if factor > 1:
-        size = (max(1, camera.height // factor), max(1, camera.width // factor))
-        planes = pixels.permute(2, 0, 1)[None].float()
-        small = torch.nn.functional.interpolate(planes, size=size, mode="area")[0]
-        pixels = small.round().to(torch.uint8).permute(1, 2, 0).contiguous()
-        camera = camera.resized(size[1], size[0])
-    return Frame(time, camera, pixels, _box(pixels[..., 3]))
-
-
-def _box(mask: Tensor) -> Box:
+def subject_box(mask: UInt8[Tensor, "h w"]) -> Box:
+    """Where a mask is not empty, with a margin; the whole image where it is."""
     rows, columns = (mask > 0).any(1).nonzero()[:, 0], (mask > 0).any(0).nonzero()[:, 0]
+    if not len(rows):
+        return 0, 0, mask.shape[1], mask.shape[0]
     first, last = [], []
     for present, size in ((columns, mask.shape[1]), (rows, mask.shape[0])):
         low, high = int(present[0]), int(present[-1]) + 1
@@ -156,3 +148,38 @@ def _box(mask: Tensor) -> Box:
         first.append(max(0, low - margin))
         last.append(min(size, high + margin))
     return first[0], first[1], last[0] - first[0], last[1] - first[1]
+
+
+def _pixels(image: UInt8[np.ndarray, "h w 3"], coverage: UInt8[np.ndarray, "h w"] | None) -> UInt8[Tensor, "h w 4"]:
+    if coverage is None:
+        opaque = np.full((*image.shape[:2], 1), 255, np.uint8)
+        return torch.from_numpy(np.concatenate([image, opaque], 2))
+    premultiplied = np.rint(image * (coverage[:, :, None] / np.float32(255))).astype(np.uint8)
+    return torch.from_numpy(np.concatenate([premultiplied, coverage[:, :, None]], 2))
+
+
+def _frame(
+    index: int, time: float, camera: Camera, pixels: Tensor, masks: Tensor, factor: int, *, whole: bool
+) -> Frame:
+    if factor > 1:
+        size = (max(1, camera.height // factor), max(1, camera.width // factor))
+        pixels = _shrunk(pixels.permute(2, 0, 1), size).permute(1, 2, 0).contiguous()
+        masks = _shrunk(masks, size)
+        camera = camera.resized(size[1], size[0])
+    box = (0, 0, camera.width, camera.height) if whole else subject_box(pixels[..., 3])
+    return Frame(index, time, camera, pixels, masks, box)
+
+
+def _shrunk(planes: UInt8[Tensor, "c h w"], size: tuple[int, int]) -> UInt8[Tensor, "c h2 w2"]:
+    if not len(planes):
+        return planes.new_zeros(0, *size)
+    return torch.nn.functional.interpolate(planes[None].float(), size=size, mode="area")[0].round().to(torch.uint8)
+
+
+def _moved(frame: Frame, device: torch.device) -> Frame:
+    if device.type == "cpu":
+        return frame
+    camera = Camera(
+        frame.camera.K.to(device), frame.camera.cam_from_world.to(device), frame.camera.width, frame.camera.height
+    )
+    return Frame(frame.index, frame.time, camera, frame.pixels.to(device), frame.masks.to(device), frame.box)

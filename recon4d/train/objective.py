@@ -1,4 +1,4 @@
-"""The number that a fit makes small: losses of one rendered view and of the motion, weighted."""
+"""The number that a fit makes small: losses of one rendered view, of the surfels and of their motion, weighted."""
 
 from __future__ import annotations
 
@@ -8,82 +8,88 @@ from torch import Tensor
 
 from recon4d import losses
 from recon4d.core import Camera, Surfels, quaternion
-from recon4d.field import BonesWarp
 from recon4d.render import RasterOutput
+from recon4d.train import kernels
 from recon4d.train.config import FitConfig
+from recon4d.train.moving_object import MovingObject
+from recon4d.train.part import Part, Posed
 
 _NEIGHBOURS = 6
 
 
 class Objective:
-    """Losses with the weights of a configuration.
+    """Losses with the weights of a configuration."""
 
-    Args:
-        config: weights and bounds.
-        rest: [B, 3] bones at rest; the nearest of each should move with it.
-        size: of the subject, scene units.
-    """
-
-    def __init__(self, config: FitConfig, rest: Float[Tensor, "b 3"], size: float) -> None:
-        self.config, self.rest, self.size = config, rest, size
-        count = min(_NEIGHBOURS + 1, len(rest))
-        self.neighbours: Int64[Tensor, "b k"] = torch.cdist(rest, rest).topk(count, largest=False).indices
+    def __init__(self, config: FitConfig) -> None:
+        self.config = config
 
     def image(
         self,
         output: RasterOutput,
         camera: Camera,
         target: Float[Tensor, "h w 3"],
-        mask: Float[Tensor, "h w 1"],
+        masks: list[Float[Tensor, "h w 1"]],
+        size: float,
+        distance: float,
         *,
         surface: bool,
     ) -> Float[Tensor, ""]:
-        """Losses of one view; those of the surface only when it is time for them."""
+        """Losses of one view; those of the surface only when it is time for them.
+
+        Args:
+            output: color has one further channel for each object where there are several parts.
+            camera: of the view.
+            target: what was seen.
+            masks: coverage of each object.
+            size: of the subject, scene units.
+            distance: of the subject from the camera, scene units.
+            surface: whether surface losses count.
+        """
         weights = self.config.weights
-        total = (1 - weights.dssim) * losses.color_error(output.color, target)
-        if weights.dssim:
-            total = total + weights.dssim * losses.dssim(output.color, target)
+        total = kernels.photometric_error(output.color[..., :3], target, weights.dssim)
         if weights.mask:
-            total = total + weights.mask * losses.mask_error(output.alpha, mask)
+            covered = [output.color[..., 3 + k :][..., :1] for k in range(output.color.shape[-1] - 3)] or [output.alpha]
+            for coverage, mask in zip(covered, masks, strict=False):
+                total = total + weights.mask * losses.mask_error(coverage, mask)
         if surface and weights.normal and min(camera.width, camera.height) >= 3:
-            consistency = losses.normal_consistency(output.normal, output.alpha, output.depth, camera.K)
-            total = total + weights.normal * consistency * mask.mean()
+            share = output.alpha.detach().mean()
+            consistency = kernels.normal_consistency(output.normal, output.alpha, output.depth, camera.K.detach())
+            total = total + weights.normal * consistency * share
         if surface and weights.distortion:
-            distance = float((camera.cam_from_world[:3, 3]).norm())
-            total = total + weights.distortion * losses.distortion_error(output.distortion, distance**2 / self.size)
+            total = total + weights.distortion * losses.distortion_error(output.distortion, distance**2 / size)
         return total
 
-    def shape(self, canonical: Surfels, *, surface: bool) -> Float[Tensor, ""]:
-        """Losses of the surfels by themselves."""
-        weights, total = self.config.weights, canonical.scales.sum() * 0
+    def shape(self, part: Part, canonical: Surfels, step: int, *, surface: bool) -> Float[Tensor, ""]:
+        """Losses of a part's surfels by themselves."""
+        weights, total = self.config.weights, canonical.centers.new_zeros(())
         if weights.scale:
-            total = total + weights.scale * losses.scale_excess(canonical.scales, self.config.longest_scale * self.size)
+            longest = self.config.longest_scale * part.size
+            total = total + weights.scale * losses.scale_excess(canonical.scales, longest)
         if weights.anisotropy:
             total = total + weights.anisotropy * losses.anisotropy_excess(canonical.scales, self.config.most_anisotropy)
         if surface and weights.entropy:
             total = total + weights.entropy * losses.opacity_entropy(canonical.opacities)
         return total
 
-    def motion(
-        self, warp: BonesWarp, rotations_wxyz: Float[Tensor, "b 4"], translations: Float[Tensor, "b 3"]
-    ) -> Float[Tensor, ""]:
-        """Losses of the bones: neighbours turn together at a time, and all paths are smooth.
-
-        Args:
-            warp: whose paths should be smooth.
-            rotations_wxyz, translations: world_from_canonical of the bones at the time.
-        """
-        weights, total = self.config.weights, translations.sum() * 0
-        if weights.rigidity and len(self.rest) > 1:
-            positions = quaternion.rotate(rotations_wxyz, self.rest) + translations
+    def motion(self, part: MovingObject, posed: Posed) -> Float[Tensor, ""]:
+        """Losses of an object's bones: neighbours turn together at a time, and all paths are smooth."""
+        weights, total = self.config.weights, part.rest.new_zeros(())
+        rotations, translations = posed.bone_rotations, posed.bone_translations
+        assert rotations is not None
+        assert translations is not None
+        if weights.rigidity and len(part.rest) > 1:
+            positions = quaternion.rotate(rotations, part.rest) + translations
             total = total + weights.rigidity * losses.as_rigid_as_possible(
-                self.rest, positions, rotations_wxyz, self.neighbours
+                part.rest, positions, rotations, _nearest(part.rest)
             )
         if weights.acceleration:
-            for spline in (warp.path, warp.root):
-                assert spline is not None
+            for spline in part.splines():
                 # The controls' own second differences: a tenth of the time that the curve's take, and as smooth.
                 total = total + weights.acceleration * (
-                    losses.acceleration(spline.translations) / self.size**2 + losses.acceleration(spline.rotations_wxyz)
+                    losses.acceleration(spline.translations) / part.size**2 + losses.acceleration(spline.rotations_wxyz)
                 )
         return total
+
+
+def _nearest(rest: Float[Tensor, "b 3"]) -> Int64[Tensor, "b k"]:
+    return torch.cdist(rest, rest).topk(min(_NEIGHBOURS + 1, len(rest)), largest=False).indices

@@ -9,28 +9,30 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from recon4d.train.cameras import CAMERA_NAMES
 from recon4d.train.config import FitConfig
-from recon4d.train.model import MOTION, PER_SURFEL, Model
+from recon4d.train.model import Model
+from recon4d.train.moving_object import MOTION
+from recon4d.train.part import Part
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 # Shapes and motion settle towards the end; colours and opacities keep their pace.
-_SETTLING = {"centers", "log_scales", "rotations_wxyz", *MOTION}
+_SETTLING = {"centers", "log_scales", "rotations_wxyz", *MOTION, *CAMERA_NAMES}
 
 
 class Optimizer:
     """Adam for a model's parameters.
 
     Args:
-        model: whose parameters are moved; rows change through `keep_and_append` only.
+        model: whose parameters are moved; rows change through `keep_and_append` and `append_bones` only.
         config: rates, and how they fall.
     """
 
     def __init__(self, model: Model, config: FitConfig) -> None:
         self.model = model
         self.config = config
-        rates, size = config.rates, model.size
-        self.rates = {
-            "centers": rates.centers * size,
+        rates = config.rates
+        plain = {
             "rotations_wxyz": rates.rotations,
             "log_scales": rates.scales,
             "opacity_logits": rates.opacities,
@@ -39,59 +41,90 @@ class Optimizer:
             "skinning": rates.skinning,
             "bone_log_radii": rates.bone_radii,
             "bone_rotations": rates.motion_rotations,
-            "bone_translations": rates.motion_translations * size,
             "root_rotations": rates.motion_rotations,
-            "root_translations": rates.motion_translations * size,
+            "camera_turns": rates.camera_rotations,
+            "log_focal": rates.focal,
         }
-        groups = [{"params": [p], "name": name, "lr": self.rates[name]} for name, p in model.parameters.items()]
+        # Lengths go with the size of what they belong to.
+        lengths = {
+            "centers": rates.centers,
+            "bone_translations": rates.motion_translations,
+            "root_translations": rates.motion_translations,
+            "camera_shifts": rates.camera_translations,
+        }
+        sizes = {part.name: part.size for part in model.parts} | {"cameras": model.parts[0].size}
+        groups = []
+        for path, parameter in model.parameters().items():
+            owner, name = path.split(".")
+            rate = plain[name] if name in plain else lengths[name] * sizes[owner]
+            groups.append({"params": [parameter], "path": path, "name": name, "rate": rate, "lr": rate})
         self.adam = torch.optim.Adam(groups, eps=1e-15, fused=True)
 
     def step(self, done: float) -> None:
         """One step with the rates of a moment; `done` is the share of the fit that is done."""
         factor = self.config.final_rate**done
         for group in self.adam.param_groups:
-            waiting = group["name"].startswith("bone_") and done < self.config.bones_from
-            group["lr"] = 0.0 if waiting else self.rates[group["name"]] * (factor if group["name"] in _SETTLING else 1)
+            name = group["name"]
+            waiting = (name.startswith("bone_") and done < self.config.bones_from) or (
+                name in CAMERA_NAMES and done < self.config.cameras_from
+            )
+            group["lr"] = 0.0 if waiting else group["rate"] * (factor if name in _SETTLING else 1)
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
 
-    def keep_and_append(self, keep: Bool[Tensor, " n"], fresh: Bool[Tensor, " n"], added: dict[str, Tensor]) -> None:
-        """Exchange rows: those to keep stay (with empty moments where `fresh`), those added follow.
+    def keep_and_append(
+        self, part: Part, keep: Bool[Tensor, " n"], fresh: Bool[Tensor, " n"], added: dict[str, Tensor]
+    ) -> None:
+        """Exchange rows of a part: those to keep stay (with empty moments where `fresh`), those added follow.
 
         Args:
+            part: whose surfels change.
             keep: [N] rows that stay.
             fresh: [N] rows whose moments are forgotten.
-            added: new rows of every parameter in PER_SURFEL.
+            added: new rows of every parameter in `part.row_names`.
         """
-        for group in self.adam.param_groups:
-            name = group["name"]
-            if name not in PER_SURFEL:
-                continue
-            old = group["params"][0]
-            new = torch.cat([old.detach()[keep], added[name]]).contiguous().requires_grad_()
-            state = self.adam.state.pop(old, {})
-            for moment in _MOMENTS:
-                if moment in state:
-                    value = state[moment].clone()
-                    value[fresh] = 0
-                    state[moment] = torch.cat([value[keep], torch.zeros_like(added[name])]).contiguous()
-            group["params"] = [new]
-            self.model.parameters[name] = new
-            if state:
-                self.adam.state[new] = state
+        for name in part.row_names:
+            old = part.parameters[name]
+            new = torch.cat([old.detach()[keep], added[name]])
+            self._exchange(part, name, new, lambda value, extra=added[name]: _kept(value, keep, fresh, extra))
+
+    def append_rows(self, part: Part, name: str, added: Tensor) -> None:
+        """Append rows to one parameter, with empty moments."""
+        new = torch.cat([part.parameters[name].detach(), added])
+        self._exchange(part, name, new, lambda value: torch.cat([value, torch.zeros_like(added)]))
 
     def tensors(self) -> dict[str, Tensor]:
-        """Adam's state by name, for a checkpoint."""
+        """Adam's state by parameter, for a checkpoint."""
         found = {}
         for group in self.adam.param_groups:
             for key, value in self.adam.state.get(group["params"][0], {}).items():
-                found[f"{group['name']}.{key}"] = value
+                found[f"{group['path']}.{key}"] = value
         return found
 
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Take over a state that `tensors` gave."""
         for group in self.adam.param_groups:
-            name = group["name"]
-            state = {key: tensors[f"{name}.{key}"] for key in ("step", *_MOMENTS) if f"{name}.{key}" in tensors}
+            path = group["path"]
+            state = {key: tensors[f"{path}.{key}"] for key in ("step", *_MOMENTS) if f"{path}.{key}" in tensors}
             if state:
                 self.adam.state[group["params"][0]] = state
+
+    def _exchange(self, part: Part, name: str, new: Tensor, moments: object) -> None:
+        assert callable(moments)
+        old = part.parameters[name]
+        group = next(g for g in self.adam.param_groups if g["params"][0] is old)
+        leaf = new.contiguous().requires_grad_()
+        state = self.adam.state.pop(old, {})
+        for moment in _MOMENTS:
+            if moment in state:
+                state[moment] = moments(state[moment]).contiguous()
+        group["params"] = [leaf]
+        part.parameters[name] = leaf
+        if state:
+            self.adam.state[leaf] = state
+
+
+def _kept(value: Tensor, keep: Tensor, fresh: Tensor, added: Tensor) -> Tensor:
+    value = value.clone()
+    value[fresh] = 0
+    return torch.cat([value[keep], torch.zeros_like(added)])

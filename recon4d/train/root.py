@@ -74,12 +74,17 @@ def _basis(times: list[float], start: float, step: float, count: int) -> Float[T
     return SE3Spline(identity, controls, start, step).at(moments)[1][..., 0].T
 
 
-def _ray(frame: Frame) -> tuple[Float[Tensor, " 3"], Float[Tensor, " 3"]]:
+def mask_middle(frame: Frame) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """Column and row of the mask's centre of mass, pixels."""
     weights = frame.pixels[..., 3].double()
     rows = torch.arange(weights.shape[0], dtype=torch.float64) + 0.5
     columns = torch.arange(weights.shape[1], dtype=torch.float64) + 0.5
     total = weights.sum()
-    x, y = (weights.sum(0) * columns).sum() / total, (weights.sum(1) * rows).sum() / total
+    return (weights.sum(0) * columns).sum() / total, (weights.sum(1) * rows).sum() / total
+
+
+def _ray(frame: Frame) -> tuple[Float[Tensor, " 3"], Float[Tensor, " 3"]]:
+    x, y = mask_middle(frame)
     camera = frame.camera.to(torch.float64)
     in_cam = torch.stack([(x - camera.K[0, 2]) / camera.K[0, 0], (y - camera.K[1, 2]) / camera.K[1, 1], x * 0 + 1])
     direction = in_cam @ camera.cam_from_world[:3, :3]

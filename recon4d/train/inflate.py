@@ -1,0 +1,126 @@
+"""A shape from one side only: the silhouette, as thick as it is wide.
+
+Where the cameras see a subject from one direction (a static camera before something that does not turn), no hull can be
+carved.  Each pixel of the mask gets a front and a back whose distance goes with the distance to the silhouette's
+border, as a balloon's would (after Igarashi, Matsuoka and Tanaka, "Teddy", 1999).  Depth along the ray is a guess.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recon4d.core import SE3Spline, rigid
+from recon4d.train.frames import Frame
+from recon4d.train.hull import Hull, facing
+from recon4d.train.root import control_count, mask_middle
+
+_LEAST_PARALLAX_DEGREES = 12.0
+_DISTANCE = 4.0
+
+
+def no_parallax(frames: tuple[Frame, ...]) -> bool:
+    """Whether all cameras look at the subject from about the same direction."""
+    axes = torch.stack([frame.camera.cam_from_world[2, :3] for frame in frames]).double()
+    centers = torch.stack([frame.camera.center_in_world for frame in frames]).double()
+    if float((centers - centers.mean(0)).norm(dim=1).max()) < 1e-6:
+        return True
+    towards = torch.nn.functional.normalize(axes, dim=1)
+    middle = torch.nn.functional.normalize(towards.mean(0), dim=0)
+    widest = torch.rad2deg(torch.arccos((towards @ middle).clamp(-1, 1))).max()
+    return bool(2 * widest < _LEAST_PARALLAX_DEGREES)
+
+
+def inflate(
+    frames: tuple[Frame, ...],
+    canonical_time: float,
+    frames_per_control: float,
+    count: int,
+    generator: torch.Generator,
+) -> tuple[Hull, SE3Spline]:
+    """Surfels on the inflated silhouette of the frame at the canonical time, and a root that follows the masks.
+
+    The subject is put before the cameras at the distance of the world's origin (of `_DISTANCE` where a camera is at the
+    origin), and its size then follows; as the masks' areas change, it comes nearer or goes away.
+
+    Args:
+        frames: of one object.
+        canonical_time: seconds.
+        frames_per_control: of the root's path.
+        count: of surfels.
+        generator: of the samples.
+    """
+    middle_frame = min(frames, key=lambda frame: abs(frame.time - canonical_time))
+    base = float(middle_frame.camera.cam_from_world[:3, 3].norm())
+    base = base if base > 1e-3 else _DISTANCE
+    areas = torch.tensor([float((frame.pixels[..., 3] > 127).sum()) for frame in frames])
+    reference = float((middle_frame.pixels[..., 3] > 127).sum())
+    # Smoothed, because poses that bend change the area too.
+    ratio = _smoothed((reference / areas.clamp_min(1)).sqrt().clamp(0.5, 2.0))
+    step, controls = control_count([frame.time for frame in frames], frames_per_control)
+    places = torch.stack([_unproject(frame, base * float(r)) for frame, r in zip(frames, ratio, strict=True)])
+    times = torch.tensor([frame.time for frame in frames], dtype=torch.float64)
+    identity = torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64).repeat(len(frames), 1)
+    root = (
+        SE3Spline.fit(times, identity, places.double(), step=step)
+        if len(frames) > 1
+        else SE3Spline.constant(identity[0], places[0].double(), start=float(times[0]), step=step, count=controls)
+    )
+    root = SE3Spline(root.rotations_wxyz.float(), root.translations.float(), root.start, root.step)
+    return _balloon(middle_frame, base, count, generator), root
+
+
+def _balloon(frame: Frame, distance: float, count: int, generator: torch.Generator) -> Hull:
+    from scipy import ndimage
+
+    mask = frame.pixels[..., 3].cpu().numpy() > 127
+    inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+    # A disc of radius R: thickness sqrt(R^2 - (R - d)^2), with R the largest distance near by.
+    reach = ndimage.maximum_filter(inside, size=int(2 * inside.max()) | 1) if mask.any() else inside
+    half = ndimage.gaussian_filter(np.sqrt(np.clip(reach**2 - (reach - inside) ** 2, 0, None)), 1.5) * mask
+    slope_y, slope_x = np.gradient(half)
+    rows, columns = np.nonzero(mask)
+    chosen = torch.randint(len(rows), (count,), generator=generator).numpy()
+    jitter = torch.rand(count, 2, generator=generator).numpy()
+    side = np.where(torch.rand(count, generator=generator).numpy() < 0.5, -1.0, 1.0)
+    row, column = rows[chosen], columns[chosen]
+    camera = frame.camera
+    unit = distance / float(camera.K[0, 0])
+    x = (column + jitter[:, 0] - float(camera.K[0, 2])) * unit
+    y = (row + jitter[:, 1] - float(camera.K[1, 2])) * distance / float(camera.K[1, 1])
+    z = distance + side * half[row, column] * unit
+    normal = np.stack([-slope_x[row, column], -slope_y[row, column], np.full(count, 1.0)], 1)
+    normal = normal * np.stack([np.ones(count), np.ones(count), side], 1)
+    in_cam = torch.from_numpy(np.stack([x * z / distance, y * z / distance, z], 1)).float()
+    normals = torch.nn.functional.normalize(torch.from_numpy(normal).float(), dim=1)
+    world_from_cam = rigid.invert(camera.cam_from_world)
+    centers = rigid.transform_points(world_from_cam, in_cam)
+    color = frame.pixels[..., :3].cpu()[row, column].float() / 255
+    size = float((centers.amax(0) - centers.amin(0)).max())
+    area = 2 * mask.sum() * unit**2
+    scale = 0.8 * float(area / count) ** 0.5
+    return Hull(
+        centers.contiguous(),
+        facing(rigid.transform_directions(world_from_cam, normals)),
+        color.clamp(0.02, 0.98),
+        scale,
+        size,
+        1.0,
+        1.0,
+    )
+
+
+def _unproject(frame: Frame, distance: float) -> Float[Tensor, " 3"]:
+    """The world point on the ray through the mask's middle at a depth."""
+    x, y = mask_middle(frame)
+    camera = frame.camera
+    in_cam = torch.stack([(x - camera.K[0, 2]) / camera.K[0, 0], (y - camera.K[1, 2]) / camera.K[1, 1], x * 0 + 1])
+    return rigid.transform_points(rigid.invert(camera.cam_from_world), (in_cam * distance).float())
+
+
+def _smoothed(values: Float[Tensor, " t"]) -> Float[Tensor, " t"]:
+    from scipy import ndimage
+
+    return torch.from_numpy(ndimage.gaussian_filter1d(values.numpy(), max(1.0, len(values) / 20), mode="nearest"))

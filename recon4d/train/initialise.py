@@ -1,0 +1,98 @@
+"""The state of a fit before its first step: objects from masks and cameras, the background from what is around them."""
+
+from __future__ import annotations
+
+import torch
+
+from recon4d.core import SE3Spline
+from recon4d.train.backdrop_start import create_backdrop
+from recon4d.train.cameras import Cameras
+from recon4d.train.capture import Capture
+from recon4d.train.config import FitConfig
+from recon4d.train.frames import Frame, Frames
+from recon4d.train.hull import Hull, carve
+from recon4d.train.inflate import inflate, no_parallax
+from recon4d.train.model import Model
+from recon4d.train.moving_object import MovingObject, create_object
+from recon4d.train.part import Part
+from recon4d.train.root import root_path
+
+
+def create_model(capture: Capture, frames: Frames, config: FitConfig, device: torch.device) -> tuple[Model, list[str]]:
+    """Every part as it stands before the first step, and warnings in plain words.
+
+    Raises:
+        InputError: masks that contradict the cameras.
+    """
+    times = frames.times
+    canonical_time = times[len(times) // 2]
+    parts: list[Part] = []
+    warnings: list[str] = []
+    for number in range(frames.objects):
+        seen = tuple(
+            frame.of_object(number)
+            for frame in frames.levels[_hull_factor(frames, number, config)]
+            if bool((frame.masks[number] > 0).any())
+        )
+        hull, root, notes = _shape(seen, canonical_time, config)
+        warnings += [f"Object {number + 1}: {note}" if frames.objects > 1 else note for note in notes]
+        parts.append(
+            create_object(
+                "object" if number == 0 else f"object-{number + 1}",
+                hull,
+                root,
+                canonical_time,
+                times,
+                bones=config.bones_at_first,
+                sh_degree=config.sh_degree,
+                per_control=config.frames_per_control,
+                blend=config.blend,
+                device=device,
+            )
+        )
+    if capture.background != "none":
+        places = [(_middle(part, canonical_time), part.size) for part in parts if isinstance(part, MovingObject)]
+        backdrop, notes = create_backdrop(
+            capture, frames, places, count=config.background_surfels // 2, sh_degree=config.sh_degree, device=device
+        )
+        parts.append(backdrop)
+        warnings += notes
+    return Model(parts, Cameras.start(capture, device), canonical_time), warnings
+
+
+def _shape(seen: tuple[Frame, ...], canonical_time: float, config: FitConfig) -> tuple[Hull, SE3Spline, list[str]]:
+    """Hull and root of one object: carved where the cameras show it from several sides, inflated where they do not."""
+    generator = torch.Generator().manual_seed(config.seed)
+    if no_parallax(seen):
+        hull, root = inflate(seen, canonical_time, config.frames_per_root_control, config.initial_surfels, generator)
+        note = (
+            "The subject was seen from one side only: its depth is a guess (the inflated silhouette), and views from "
+            "other sides are guesses."
+        )
+        return hull, root, [note]
+    root = root_path(seen, config.frames_per_root_control)
+    hull = carve(
+        seen,
+        root,
+        canonical_time,
+        voxels=config.hull_voxels,
+        window=config.hull_window,
+        count=config.initial_surfels,
+        generator=generator,
+    )
+    return hull, root, []
+
+
+def _hull_factor(frames: Frames, number: int, config: FitConfig) -> int:
+    """The smallest images whose subjects still have a pixel for a voxel."""
+    good = []
+    for factor, level in frames.levels.items():
+        shown = next((f for f in level if bool((f.masks[number] > 0).any())), None)
+        if shown is not None and min(shown.of_object(number).box[2:]) >= config.hull_voxels:
+            good.append(factor)
+    return max(good, default=1)
+
+
+def _middle(part: MovingObject, time: float) -> torch.Tensor:
+    with torch.no_grad():
+        return part.at(time, torch.eye(4, device=part.device)).surfels.centers.mean(0).cpu()

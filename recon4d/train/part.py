@@ -1,0 +1,143 @@
+"""What every fitted part of a scene has: raw parameters of its surfels, with one row each, and stable ids.
+
+Every parameter is a free number (logarithms of scales, logits of opacities), so an optimiser may move it anywhere.
+How a part moves is said by its kind: `MovingObject` or `Backdrop`.  Knows neither losses nor images.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from recon4d.core import Surfels, quaternion, spherical_harmonics
+from recon4d.field import Field
+
+SURFEL_NAMES = ("centers", "rotations_wxyz", "log_scales", "opacity_logits", "sh_base", "sh_rest")
+"""Parameters with one row per surfel that every part has."""
+
+_LEAST_SCALE = 1e-6
+
+
+@dataclass(frozen=True, eq=False)
+class Posed:
+    """A part at one moment.
+
+    Attributes:
+        surfels: in the world.
+        canonical: the same in the canonical state.
+        bone_rotations: [B, 4] and
+        bone_translations: [B, 3] world_from_canonical of the bones; None where there are none.
+    """
+
+    surfels: Surfels
+    canonical: Surfels
+    bone_rotations: Float[Tensor, "b 4"] | None = None
+    bone_translations: Float[Tensor, "b 3"] | None = None
+
+
+@dataclass(eq=False)
+class Part(ABC):
+    """One layer while it is fitted.
+
+    Attributes:
+        name, kind: of the layer it becomes.
+        parameters: leaves that require gradients, by name.
+        ids: [N] stable ids.
+        next_id: the first id not given yet.
+        size: extent, scene units.
+    """
+
+    name: str
+    kind: Literal["object", "background"]
+    parameters: dict[str, Tensor]
+    ids: Int64[Tensor, " n"]
+    next_id: int
+    size: float
+
+    def __len__(self) -> int:
+        """Number of surfels."""
+        return self.ids.shape[0]
+
+    @property
+    def row_names(self) -> tuple[str, ...]:
+        """Parameters with one row per surfel."""
+        return SURFEL_NAMES
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parameters are."""
+        return self.parameters["centers"].device
+
+    def surfels(self) -> Surfels:
+        """The canonical surfels; differentiable."""
+        p = self.parameters
+        return Surfels(
+            p["centers"],
+            p["rotations_wxyz"],
+            p["log_scales"].exp(),
+            p["opacity_logits"].sigmoid(),
+            sh=torch.cat([p["sh_base"], p["sh_rest"]], 1),
+        )
+
+    @abstractmethod
+    def at(self, time: float, world_from_cam: Float[Tensor, "4 4"]) -> Posed:
+        """The part at a moment, before a camera; differentiable."""
+
+    @abstractmethod
+    def places(
+        self, times: tuple[float, ...], world_from_cams: Float[Tensor, "t 4 4"]
+    ) -> tuple[Float[Tensor, "t n 3"], Float[Tensor, "t n 4"]]:
+        """Centres and rotations at moments, differentiable in the motion alone: the surfels are constants."""
+
+    @abstractmethod
+    def frozen_field(self) -> Field:
+        """A copy of the field that does not change with the parameters any more, rotations normalised."""
+
+    @abstractmethod
+    def rows_added(self, parents: Int64[Tensor, " m"], alive: Tensor) -> None:
+        """Take over what else is kept per surfel: the rows of `alive` [N], then copies of `parents`."""
+
+    def _frozen_surfels(self) -> Surfels:
+        with torch.no_grad():
+            canonical = Surfels(**{name: tensor.clone().cpu() for name, tensor in self.surfels().tensors().items()})
+            return canonical.replace(rotations_wxyz=quaternion.normalize(canonical.rotations_wxyz))
+
+
+def surfel_parameters(
+    centers: Float[Tensor, "n 3"],
+    rotations_wxyz: Float[Tensor, "n 4"],
+    scales: Float[Tensor, "n 2"],
+    colors: Float[Tensor, "n 3"],
+    *,
+    opacity_logit: float,
+    sh_degree: int,
+) -> dict[str, Tensor]:
+    """Raw values of the parameters in `SURFEL_NAMES` for surfels of given places, sizes and colours."""
+    count = len(centers)
+    return {
+        "centers": centers,
+        "rotations_wxyz": rotations_wxyz,
+        "log_scales": scales.clamp_min(_LEAST_SCALE).log(),
+        "opacity_logits": torch.full((count,), opacity_logit),
+        "sh_base": spherical_harmonics.coefficients_from_color(colors).reshape(count, 1, 3),
+        "sh_rest": torch.zeros(count, (sh_degree + 1) ** 2 - 1, 3),
+    }
+
+
+def as_leaves(values: dict[str, Tensor], device: torch.device) -> dict[str, Tensor]:
+    """Copies that an optimiser may move."""
+    return {
+        name: value.detach().clone().to(device=device, dtype=torch.float32).contiguous().requires_grad_()
+        for name, value in values.items()
+    }
+
+
+def logit(share: float) -> float:
+    """Inverse of the logistic function."""
+    return math.log(share / (1 - share))
