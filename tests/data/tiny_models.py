@@ -20,7 +20,12 @@ def _stir(model: torch.nn.Module) -> None:
 
 def save_sam2(folder: Path, *, seed: int = 0) -> Path:
     """SAM 2 for video with inputs of 64 x 64; memory of 3 frames, so that a short clip outruns it."""
-    from transformers import Sam2VideoConfig, Sam2VideoModel
+    from transformers import (
+        Sam2VideoConfig,
+        Sam2VideoMaskDecoderConfig,
+        Sam2VideoModel,
+        Sam2VideoPromptEncoderConfig,
+    )
 
     width = 128  # Least that the memory's fixed 64 channels allow.
     backbone = {
@@ -35,11 +40,13 @@ def save_sam2(folder: Path, *, seed: int = 0) -> Path:
     }  # fmt: skip
     config = Sam2VideoConfig(
         vision_config=vision,
-        prompt_encoder_config={"hidden_size": width, "image_size": SAM_SIDE, "mask_input_channels": 4},
-        mask_decoder_config={
-            "hidden_size": width, "mlp_dim": 32, "num_hidden_layers": 1, "num_attention_heads": 2,
-            "iou_head_hidden_dim": width, "iou_head_depth": 2,
-        },
+        prompt_encoder_config=Sam2VideoPromptEncoderConfig(
+            hidden_size=width, image_size=SAM_SIDE, mask_input_channels=4
+        ),
+        mask_decoder_config=Sam2VideoMaskDecoderConfig(
+            hidden_size=width, mlp_dim=32, num_hidden_layers=1, num_attention_heads=2, iou_head_hidden_dim=width,
+            iou_head_depth=2,
+        ),
         image_size=SAM_SIDE, num_maskmem=3, max_object_pointers_in_encoder=4, memory_attention_hidden_size=width,
         memory_attention_num_layers=1, memory_attention_feed_forward_hidden_size=32,
         memory_attention_rope_feat_sizes=[4, 4], memory_encoder_hidden_size=width, memory_encoder_output_channels=64,
