@@ -31,23 +31,25 @@ template <class T>
 Inputs<T> inputs(const In<T, 2>& centers, const In<T, 2>& rotations, const In<T, 2>& scales, const In<T, 1>& opacities,
                  const MaybeIn<T, 3>& sh, const MaybeIn<T, 2>& features, const MaybeIn<T, 2>& canonical,
                  const MaybeIn<T, 2>& offsets, const MaybeIn<T, 1>& background) {
-  if (sh.has_value() == features.has_value()) throw nb::value_error("give either sh or features");
+  if (!sh && !features) throw nb::value_error("give sh or features, or both");
   const int64_t n = static_cast<int64_t>(centers.shape(0));
   if (n > INT32_MAX) throw nb::value_error("centers: more than 2^31 surfels");
   Inputs<T> r;
   SurfelArrays<T>& a = r.surfels;
   a.count = n;
   a.sh_count = sh ? static_cast<int>(sh->shape(1)) : 0;
-  a.channels = sh ? 3 : static_cast<int>(features->shape(1));
+  a.feature_count = features ? static_cast<int>(features->shape(1)) : 0;
+  a.channels = (sh ? 3 : 0) + a.feature_count;
   if (sh && a.sh_count != 1 && a.sh_count != 4 && a.sh_count != 9 && a.sh_count != 16)
     throw nb::value_error("sh: the number of coefficients must be 1, 4, 9 or 16");
-  if (a.channels < 1 || a.channels > kMaxChannels) throw nb::value_error("features: between 1 and MAX_CHANNELS channels");
+  if ((features && a.feature_count < 1) || a.channels > kMaxChannels)
+    throw nb::value_error("features: between 1 and MAX_CHANNELS channels");
   a.centers = checked(centers, "centers", {n, 3});
   a.rotations = checked(rotations, "rotations", {n, 4});
   a.scales = checked(scales, "scales", {n, 2});
   a.opacities = checked(opacities, "opacities", {n});
   a.sh = checked(sh, "sh", {n, a.sh_count, 3});
-  a.features = checked(features, "features", {n, a.channels});
+  a.features = checked(features, "features", {n, a.feature_count});
   a.canonical = checked(canonical, "world_from_canonical", {n, 4});
   a.offsets = checked(offsets, "screen_offsets", {n, 2});
   r.background = checked(background, "background", {a.channels});
@@ -123,7 +125,7 @@ void backward(Workspace<T>& w, const In<T, 2>& centers, const In<T, 2>& rotation
                                 checked(g_scales, "g_scales", {n, 2}),
                                 checked(g_opacities, "g_opacities", {n}),
                                 checked(g_sh, "g_sh", {n, a.sh_count, 3}),
-                                checked(g_features, "g_features", {n, c}),
+                                checked(g_features, "g_features", {n, a.feature_count}),
                                 checked(g_canonical, "g_world_from_canonical", {n, 4}),
                                 checked(g_offsets, "g_screen_offsets", {n, 2}),
                                 accumulate};

@@ -130,7 +130,7 @@ R4D_HD void visit_backward(const Frame<Scalar>& f, const Record<Scalar>& s, cons
     q = fma(p.green, Lanes(s.green), q);
     q = fma(p.blue, Lanes(s.blue), q);
   } else {
-    const Scalar* features = f.surfels.features + static_cast<int64_t>(s.id) * f.surfels.channels;
+    const Scalar* features = f.colors + static_cast<int64_t>(s.id) * f.surfels.channels;
     for (int c = 0; c < f.surfels.channels; ++c) q = fma(v_color[c], Lanes(features[c]), q);
   }
   q = fma(p.nx, Lanes(s.nx), q);

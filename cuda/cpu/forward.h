@@ -124,7 +124,7 @@ inline bool blend_block(const Frame<Scalar>& f, ForwardScratch& w, Lanes* color,
         st.green = fma(weight, Lanes(s.green), st.green);
         st.blue = fma(weight, Lanes(s.blue), st.blue);
       } else {
-        const Scalar* features = f.surfels.features + static_cast<int64_t>(s.id) * f.surfels.channels;
+        const Scalar* features = f.colors + static_cast<int64_t>(s.id) * f.surfels.channels;
         for (int c = 0; c < f.surfels.channels; ++c) color[c] = fma(weight, Lanes(features[c]), color[c]);
       }
       st.nx = fma(weight, Lanes(s.nx), st.nx);

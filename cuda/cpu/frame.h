@@ -17,7 +17,7 @@ struct CameraArgs {
   T fx, fy, cx, cy;
 };
 
-// Read-only arrays of N surfels, C-contiguous.  Exactly one of sh and features is set.
+// Read-only arrays of N surfels, C-contiguous.  At least one of sh and features is set; the colour of sh comes first.
 template <class T>
 struct SurfelArrays {
   int64_t count;
@@ -26,11 +26,12 @@ struct SurfelArrays {
   const T* scales;      // [N, 2]
   const T* opacities;   // [N]
   const T* sh;          // [N, sh_count, 3] or null
-  const T* features;    // [N, channels] or null
+  const T* features;    // [N, feature_count] or null
   const T* canonical;   // [N, 4] world_from_canonical_wxyz or null
   const T* offsets;     // [N, 2] screen offsets in pixels or null
   int sh_count;
-  int channels;
+  int feature_count;
+  int channels;         // of the image: feature_count, and 3 more with sh
 };
 
 // Where the gradients of those arrays go; null where nobody asks.
@@ -82,7 +83,9 @@ struct Frame {
   // Projection.
   Record<T>* records;     // [N]
   TileRect* rects;        // [N], empty where not drawn
+  T* mixed_colors;        // [N, channels] where there are both sh and features, else null
   T* radii;               // [N]
+  const T* colors;        // [N, channels]: mixed_colors or features; not read where a record holds all three channels
 
   // Binning: the surfels of tile t, front to back, are instances[tile_begin[t] .. tile_begin[t + 1]).
   const int64_t* tile_begin;

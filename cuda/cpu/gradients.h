@@ -115,9 +115,11 @@ inline void surfel_gradients(const Frame<Scalar>& f, const Backward<Scalar>& g, 
     if (a.sh) {
       const Lanes v_color[3] = {load(lanes[kGeometrySlots]), load(lanes[kGeometrySlots + 1]), load(lanes[kGeometrySlots + 2])};
       sh_backward(f, g, cam, s, v_color, ok, i, count, gs, gc);
-    } else if (out.features) {
-      for (int ch = 0; ch < a.channels; ++ch)
-        scatter(out.features + i * a.channels + ch, a.channels, count, add, load(lanes[kGeometrySlots + ch]));
+    }
+    if (out.features) {
+      const int first = kGeometrySlots + (a.sh ? 3 : 0);
+      for (int ch = 0; ch < a.feature_count; ++ch)
+        scatter(out.features + i * a.feature_count + ch, a.feature_count, count, add, load(lanes[first + ch]));
     }
 
     if (out.centers) scatter3(out.centers, i, count, add, {keep(ok, gs.center.x), keep(ok, gs.center.y), keep(ok, gs.center.z)});

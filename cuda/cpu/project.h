@@ -112,12 +112,18 @@ inline int64_t project_range(const Frame<Scalar>& f, int64_t begin, int64_t end)
       good = good & finite(color.x) & finite(color.y) & finite(color.z);
       const Lanes zero(0);
       color = {maximum(color.x, zero), maximum(color.y, zero), maximum(color.z, zero)};
-    } else {
-      for (int ch = 0; ch < a.channels; ++ch) {
-        const Lanes value = gather(a.features + i * a.channels + ch, a.channels, count);
-        good = good & finite(value);
-        if (a.channels == 3) (ch == 0 ? color.x : ch == 1 ? color.y : color.z) = value;
-      }
+    }
+    if (f.mixed_colors) {
+      Scalar* const mixed = f.mixed_colors + i * a.channels;
+      scatter(mixed, a.channels, count, false, color.x);
+      scatter(mixed + 1, a.channels, count, false, color.y);
+      scatter(mixed + 2, a.channels, count, false, color.z);
+    }
+    for (int ch = 0; ch < a.feature_count; ++ch) {
+      const Lanes value = gather(a.features + i * a.feature_count + ch, a.feature_count, count);
+      good = good & finite(value);
+      if (a.channels == 3) (ch == 0 ? color.x : ch == 1 ? color.y : color.z) = value;
+      if (f.mixed_colors) scatter(f.mixed_colors + i * a.channels + 3 + ch, a.channels, count, false, value);
     }
 
     alignas(64) Scalar fields[22][kLanes];

@@ -74,6 +74,8 @@ int64_t Workspace<T>::forward(const SurfelArrays<T>& surfels, const CameraArgs<T
   f.records = records_.resize(n);
   f.rects = rects_.resize(n);
   f.radii = radii;
+  f.mixed_colors = surfels.sh && surfels.features ? mixed_colors_.resize(n * surfels.channels) : nullptr;
+  f.colors = f.mixed_colors ? f.mixed_colors : surfels.features;
   drawn_ = false;
 
   int64_t bad = 0;
@@ -178,6 +180,7 @@ void Workspace<T>::backward(const SurfelArrays<T>& surfels, const T* background,
                             int threads) {
   Frame<T>& f = frame_;
   f.surfels = surfels;
+  f.colors = f.mixed_colors ? f.mixed_colors : surfels.features;
   f.background = background;
   f.out = out;
   Backward<T> g;
@@ -207,7 +210,8 @@ template <class T>
 int64_t Workspace<T>::bytes() const {
   return records_.bytes() + rects_.bytes() + keys_.bytes() + keys_other_.bytes() + order_.bytes() + order_other_.bytes() +
          instances_.bytes() + hits_.bytes() + slot_of_.bytes() + first_.bytes() + tile_begin_.bytes() +
-         cursors_.bytes() + pixel_sums_.bytes() + slots_.bytes() + camera_partials_.bytes() + scratch_.bytes();
+         cursors_.bytes() + pixel_sums_.bytes() + slots_.bytes() + camera_partials_.bytes() + mixed_colors_.bytes() +
+         scratch_.bytes();
 }
 
 template <class T>

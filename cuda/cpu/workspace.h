@@ -97,7 +97,7 @@ class Workspace {
   Buffer<Key> keys_, keys_other_;
   Buffer<uint32_t> order_, order_other_, instances_, hits_, slot_of_;
   Buffer<int64_t> first_, tile_begin_, cursors_;
-  Buffer<T> pixel_sums_, slots_, camera_partials_;
+  Buffer<T> pixel_sums_, slots_, camera_partials_, mixed_colors_;
   Buffer<char> scratch_;
 };
 

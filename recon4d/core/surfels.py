@@ -26,8 +26,9 @@ class Surfels:
         scales: [N, 2] or [B, N, 2] standard deviations along u and v, scene units, >= 0.
         opacities: [N] or [B, N] peak opacities in [0, 1].
         sh: [N, K, 3] or [B, N, K, 3] spherical-harmonics colour coefficients, K = 1, 4, 9 or 16 (degree 0 to 3); colour
-            is 0.5 + the evaluated sum, clamped below at 0.  Give either `sh` or `features`, not both.
-        features: [N, C] or [B, N, C] channels that do not depend on the view direction, blended as they are.
+            is 0.5 + the evaluated sum, clamped below at 0.  Give `sh`, `features` or both.
+        features: [N, C] or [B, N, C] channels that do not depend on the view direction, blended as they are.  Beside
+            `sh` they follow its three channels.
         world_from_canonical_wxyz: [N, 4] or [B, N, 4] unit quaternions of the rotation that a warp has applied to each
             surfel since its canonical state.  View directions are turned back by it before `sh` is evaluated, so that
             colour sticks to the moving surface.  None means no warp.

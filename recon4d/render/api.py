@@ -50,7 +50,8 @@ def rasterize(
         surfels: N surfels (N may be 0), or B states of them.
         cameras: one camera, or a sequence of cameras with the same image size.
         backend: who draws; "auto" takes the fastest for the tensors' device.  See `available_backends`.
-        background: [C] one colour, or [H, W, C] an image, behind everything in every view; None is black.
+        background: [C] one colour, or [H, W, C] an image, behind everything in every view; None is black.  With
+            both `sh` and `features` in the surfels, the three channels of `sh` come first here and in the image.
         near: depth of the near plane, scene units.
         alpha_min: least alpha that is blended.
         alpha_max: greatest alpha of one surfel in one pixel.

@@ -59,6 +59,11 @@ class Batch:
     single: bool
 
 
+def channel_count(surfels: Surfels) -> int:
+    """Channels of the image: three of the spherical harmonics where there are any, then the features."""
+    return (0 if surfels.sh is None else 3) + (0 if surfels.features is None else surfels.features.shape[-1])
+
+
 def state_of(surfels: Surfels, index: int) -> Surfels:
     """State `index` of surfels that may or may not be batched, without the batch dimension."""
     return Surfels(
@@ -98,7 +103,7 @@ def check_arguments(
         sizes["cameras"] = len(views)
     size = _common_size(sizes)
 
-    count, channels = len(surfels), _channels(surfels)
+    count, channels = len(surfels), channel_count(surfels)
     width, height = views[0].width, views[0].height
     _check_shape("screen_offsets", screen_offsets, [(count, 2), (size, count, 2), (1, count, 2)])
     _check_shape("background", background, [(channels,), (height, width, channels)])
@@ -149,11 +154,11 @@ def _camera_list(cameras: Camera | Sequence[Camera]) -> list[Camera]:
 
 def _check_surfels(surfels: Surfels) -> None:
     """Types and shapes of the surfel arrays, their batch dimension aside."""
-    if (surfels.sh is None) == (surfels.features is None):
+    if surfels.sh is None and surfels.features is None:
         raise InputError(
             "surfels.sh, surfels.features",
-            expected="exactly one of the two",
-            got="neither" if surfels.sh is None else "both",
+            expected="one of the two, or both",
+            got="neither",
             fix="give sh for colour that depends on the view, features for anything else",
         )
     count: int | None = None
@@ -226,10 +231,6 @@ def _common_size(sizes: Mapping[str, int]) -> int:
     if size == 0:
         raise InputError("batch", expected="at least one view", got="B = 0", fix="skip the call for an empty batch")
     return size
-
-
-def _channels(surfels: Surfels) -> int:
-    return 3 if surfels.features is None else surfels.features.shape[-1]
 
 
 def _check_shape(name: str, tensor: Tensor | None, shapes: Sequence[tuple[int, ...]]) -> None:

@@ -17,6 +17,7 @@ from torch.autograd.function import once_differentiable
 
 from recon4d._native import _ext
 from recon4d.core import InputError, Surfels
+from recon4d.render.arguments import channel_count
 from recon4d.render.limits import Limits
 from recon4d.render.output import RasterOutput
 from recon4d.render.passes import ARRAYS, draw_in_passes
@@ -124,7 +125,7 @@ class _Rasterize(torch.autograd.Function):
         width, height = size
         batch, count = K.shape[0], len(surfels)
         arrays = [None if a is None else a.detach() for a in inputs]
-        channels = 3 if surfels.features is None else surfels.features.shape[-1]
+        channels = channel_count(surfels)
         empty_planes = _ext.empty_planes32 if K.dtype == torch.float32 else _ext.empty_planes64
         planes = empty_planes(batch, channels + 7, height, width)
         color, normal = planes[:, :channels], planes[:, channels : channels + 3]

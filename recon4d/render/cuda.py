@@ -24,6 +24,8 @@ from torch.autograd.function import once_differentiable
 
 from recon4d._native import _ext_cuda
 from recon4d.core import InputError, Surfels
+from recon4d.render.arguments import channel_count
+from recon4d.render.colors import with_seen_colors
 from recon4d.render.limits import Limits
 from recon4d.render.output import RasterOutput
 from recon4d.render.passes import ARRAYS, draw_in_passes
@@ -110,7 +112,8 @@ def rasterize_batch(
     def draw(some: Surfels, inputs: list[Tensor | None]) -> tuple[Tensor, ...]:
         return cast(tuple[Tensor, ...], _Rasterize.apply(some, limits, (width, height), K, cam_from_world, *inputs))
 
-    return draw_in_passes(draw, _ext_cuda.MAX_CHANNELS, surfels, background, screen_offsets)
+    seen = with_seen_colors(surfels, cam_from_world)
+    return draw_in_passes(draw, _ext_cuda.MAX_CHANNELS, seen, background, screen_offsets)
 
 
 class _Rasterize(torch.autograd.Function):
@@ -143,7 +146,7 @@ class _Rasterize(torch.autograd.Function):
             if bad:
                 _raise_bad(surfels, bad, K.dtype)
 
-        channels = 3 if surfels.features is None else surfels.features.shape[-1]
+        channels = channel_count(surfels)
         color = K.new_empty(frames, channels, height, width)
         normal = K.new_empty(frames, 3, height, width)
         alpha, depth, depth_median, distortion = (K.new_empty(frames, height, width) for _ in range(4))

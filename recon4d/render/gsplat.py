@@ -20,8 +20,9 @@ import importlib.util
 import torch
 from torch import Tensor
 
-from recon4d.core import BackendError, InputError, Surfels, quaternion, spherical_harmonics
+from recon4d.core import BackendError, InputError, Surfels
 from recon4d.render import reference
+from recon4d.render.colors import seen_colors
 from recon4d.render.limits import Limits
 from recon4d.render.output import RasterOutput
 from recon4d.render.values import raise_bad_values
@@ -89,19 +90,6 @@ def _frame(surfels: Surfels, index: int) -> Surfels:
     return Surfels(**{name: t[index] if t.dim() > dims.get(name, 2) else t for name, t in tensors})
 
 
-def _colors(surfels: Surfels, cam_from_world: Tensor) -> Tensor:
-    """[N, C] as the camera sees them."""
-    if surfels.features is not None:
-        return surfels.features
-    rotation, translation = cam_from_world[:3, :3], cam_from_world[:3, 3]
-    directions = surfels.centers + translation @ rotation
-    if surfels.world_from_canonical_wxyz is not None:
-        turn_back = quaternion.conjugate(quaternion.normalize(surfels.world_from_canonical_wxyz))
-        directions = quaternion.rotate(turn_back, directions)
-    assert surfels.sh is not None
-    return spherical_harmonics.evaluate(surfels.sh, torch.nn.functional.normalize(directions, dim=-1))
-
-
 def _draw(
     surfels: Surfels,
     K: Tensor,
@@ -118,7 +106,7 @@ def _draw(
         quats=surfels.rotations_wxyz,
         scales=scales,
         opacities=surfels.opacities,
-        colors=_colors(surfels, cam_from_world)[None],
+        colors=seen_colors(surfels, cam_from_world)[None],
         viewmats=cam_from_world[None],
         Ks=K.detach()[None],
         width=width,

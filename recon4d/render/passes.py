@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from recon4d.core import Surfels
+from recon4d.render.arguments import channel_count
 from recon4d.render.output import RasterOutput
 
 ARRAYS = (
@@ -41,20 +42,23 @@ def draw_in_passes(
     Args:
         draw: from surfels and their arrays in the order of `ARRAYS` to the planes color [B, C, H, W], alpha, depth,
             depth_median [B, H, W], normal [B, 3, H, W], distortion [B, H, W], and radii [B, N].
-        max_channels: most feature channels of one call.
+        max_channels: most channels of one call, those of `sh` among them.
         surfels: any number of channels.
         background: [C] or None.
         screen_offsets: [N, 2], [B, N, 2] or None.
     """
-    features = surfels.features
-    if features is None or features.shape[-1] <= max_channels:
+    total, features = channel_count(surfels), surfels.features
+    if features is None or total <= max_channels:
         arrays = {**surfels.tensors(), "screen_offsets": screen_offsets, "background": background}
         return _as_images(draw(surfels, [arrays.get(name) for name in ARRAYS]))
     outputs = []
-    for first in range(0, features.shape[-1], max_channels):
-        part = slice(first, first + max_channels)
-        some = surfels.replace(features=features[..., part].contiguous())
-        behind = None if background is None else background[part].contiguous()
+    others = total - features.shape[-1]  # channels of sh, which the first pass brings
+    for first in range(0, total, max_channels):
+        last = first + max_channels
+        some = surfels.replace(features=features[..., max(0, first - others) : last - others].contiguous())
+        if first > 0:
+            some = some.replace(sh=None)
+        behind = None if background is None else background[first:last].contiguous()
         outputs.append(draw_in_passes(draw, max_channels, some, behind, screen_offsets))
     color = torch.cat([output.color for output in outputs], dim=-1)
     return RasterOutput(**{**outputs[0].tensors(), "color": color})

@@ -141,13 +141,13 @@ def _dot(x: Tensor, y: Tensor) -> Tensor:
 
 
 def _colors(surfels: Surfels, index: Int[Tensor, " n"], camera_center: Float[Tensor, "1 3"]) -> Float[Tensor, "n c"]:
-    if surfels.features is not None:
-        return surfels.features[index]
-    assert surfels.sh is not None
+    features = [] if surfels.features is None else [surfels.features[index]]
+    if surfels.sh is None:
+        return features[0]
     direction = torch.nn.functional.normalize(surfels.centers[index] - camera_center, dim=1)
     if surfels.world_from_canonical_wxyz is not None:
         direction = quaternion.rotate(quaternion.conjugate(surfels.world_from_canonical_wxyz[index]), direction)
-    return spherical_harmonics.evaluate(surfels.sh[index], direction)
+    return torch.cat([spherical_harmonics.evaluate(surfels.sh[index], direction), *features], -1)
 
 
 def _draw(

@@ -36,6 +36,7 @@ SCENES = {
     # More surfels in a tile than are staged at a time; sizes that no tile, subtile or warp divides.
     "crowded": (random_surfels(420, size=(0.2, 0.5), opacity=(0.02, 0.2)), camera(21, 13)),
     "many tiles": (random_surfels(150, sh_degree=3, warped=True), camera(53, 35)),
+    "sh and features": (random_surfels(60, sh_degree=1, warped=True, channels=2, both=True), camera(19, 11)),
     "one column": (random_surfels(60, channels=5), camera(1, 23)),
     "one pixel": (random_surfels(140, channels=1, opacity=(0.01, 0.1)), camera(1, 1)),
     "opaque": (random_surfels(300, opacity=(0.9, 1.0)), camera(18, 17)),

@@ -26,6 +26,11 @@ def _sh(degree: int) -> tuple[Surfels, Camera]:
     return random_surfels(120, seed=2 + degree, sh_degree=degree, warped=degree > 1), camera(24, 20)
 
 
+def _sh_and_features() -> tuple[Surfels, Camera]:
+    surfels = random_surfels(120, seed=7, sh_degree=1, warped=True, channels=2, both=True)
+    return surfels, camera(24, 20)
+
+
 def _channels(count: int) -> tuple[Surfels, Camera]:
     return random_surfels(80, seed=7, channels=count), camera(18, 17)
 
@@ -82,6 +87,7 @@ SCENES: dict[str, Callable[[], tuple[Surfels, Camera]]] = {
     "random": _random,
     "benchmark": _benchmark,
     **{f"sh degree {degree}": functools.partial(_sh, degree) for degree in (0, 1, 2, 3)},
+    "sh and features": _sh_and_features,
     **{f"{count} channels": functools.partial(_channels, count) for count in (1, 2, 4, 7, 16)},
     "odd camera": _odd_camera,
     "far principal point": _far_principal_point,

@@ -14,6 +14,7 @@ from torch import Tensor
 from recon4d import Camera, RasterOutput, Surfels, rasterize
 from recon4d.core import quaternion
 from recon4d.render import available_backends
+from recon4d.render.arguments import channel_count
 
 IMAGES = ("color", "alpha", "depth", "depth_median", "normal", "distortion")
 
@@ -75,7 +76,7 @@ class Inputs:
     @staticmethod
     def of(surfels: Surfels, camera: Camera, seed: int = 0) -> Inputs:
         """Add a random background and zero offsets to a scene."""
-        channels = 3 if surfels.features is None else surfels.features.shape[-1]
+        channels = channel_count(surfels)
         generator = torch.Generator().manual_seed(seed)
         background = torch.rand(channels, generator=generator, dtype=torch.float64).to(surfels.centers.dtype)
         offsets = torch.zeros_like(surfels.centers[..., :2])
@@ -141,9 +142,10 @@ def random_surfels(
     size: tuple[float, float] = (0.05, 0.3),
     opacity: tuple[float, float] = (0.05, 0.95),
     warped: bool = False,
+    both: bool = False,
     dtype: torch.dtype = torch.float32,
 ) -> Surfels:
-    """Surfels anywhere in a cube around the origin; colour from sh where a degree is given, else features."""
+    """Surfels anywhere in a cube around the origin; colour from sh where a degree is given, else (or also) features."""
     generator = torch.Generator().manual_seed(seed)
 
     def uniform(low: float, high: float, *shape: int) -> Tensor:
@@ -153,9 +155,9 @@ def random_surfels(
         return torch.randn(shape, generator=generator, dtype=torch.float64)
 
     colors: dict[str, Tensor] = {}
-    if sh_degree is None:
+    if sh_degree is None or both:
         colors["features"] = uniform(0, 1, count, channels)
-    else:
+    if sh_degree is not None:
         colors["sh"] = 0.3 * normal(count, (sh_degree + 1) ** 2, 3)
     if warped:
         colors["world_from_canonical_wxyz"] = quaternion.normalize(normal(count, 4))

@@ -78,9 +78,9 @@ def test_sh_of_no_degree(count: int):
     )
 
 
-def test_sh_and_features_exclude_each_other():
-    assert error(altered(sh=torch.zeros(7, 1, 3))).got == "both"
+def test_sh_or_features_must_be_there():
     assert error(altered(features=None)).got == "neither"
+    assert error(altered(sh=torch.zeros(7, 1, 3)), background=torch.zeros(3)).expected == "shape [6] or [18, 24, 6]"
     assert error(altered(features=torch.zeros(7, 0))).what == "surfels.features"
 
 

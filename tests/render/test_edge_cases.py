@@ -218,6 +218,18 @@ def test_any_number_of_channels(backend: Backend, channels: int):
     assert_as_reference(backend, Inputs.of(surfels, camera()))
 
 
+@pytest.mark.parametrize("channels", [1, 2, 29, 30, 40])
+def test_any_number_of_channels_beside_sh(backend: Backend, channels: int):
+    surfels = random_surfels(40, sh_degree=2, warped=True, channels=channels, both=True, seed=channels)
+    mixed = backend(surfels, camera())
+    assert mixed.color.shape[-1] == 3 + channels
+    for part, alone in ((slice(0, 3), {"features": None}), (slice(3, None), {"sh": None})):
+        expected = backend(surfels.replace(**alone), camera())
+        torch.testing.assert_close(mixed.color[..., part], expected.color, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(mixed.depth, expected.depth)
+    assert_as_reference(backend, Inputs.of(surfels, camera()))
+
+
 def test_many_surfels_in_one_tile(backend: Backend):
     """More than any fixed list would hold, none of them opaque."""
     surfels = random_surfels(6000, seed=5, reach=0.3, size=(0.05, 0.1), opacity=(0.004, 0.02))
