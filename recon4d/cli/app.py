@@ -62,6 +62,85 @@ def demo(
     make_demo(output, creature=creature, size=size, seconds=seconds)
 
 
+def reconstruct(
+    source: Annotated[Path, tyro.conf.Positional],
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    cameras: Literal["auto", "file", "static", "scene", "object"] = "auto",
+    masks: str = "auto",
+    preset: Literal["draft", "standard", "high"] = "standard",
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    keep_out: str = "auto",
+    train_every: int | None = None,
+    max_frames: int | None = None,
+    max_side: int | None = None,
+    focal: float | None = None,
+    background: Literal["auto", "none", "static", "camera"] = "auto",
+    blend: Literal["linear", "dual-quaternion"] = "linear",
+    seed: int = 0,
+    resume: bool = False,
+    overwrite: bool = False,
+    keep_work: bool = False,
+    quiet: bool = False,
+    json: bool = False,
+) -> None:
+    """Reconstruct a moving scene from a video, a folder of images, or a data set with cameras.
+
+    A run that was stopped, in whatever way, goes on with --resume and gives the same scene.
+
+    Args:
+        source: the video, the folder of images, or the folder of a data set.
+        output: the scene folder, NAME.r4d, with report.html and metrics.json in it; appears when all is done.
+        cameras: auto; file (the data set's); static (one pose); scene (solved from the background); object (solved from
+            the subject, as when it turns before the camera).
+        masks: auto; none (the whole picture is one scene); the path of masks, white = subject, as a folder or video
+            (several labels, or one folder for each, are several objects); or sam2:FOLDER, weights of a learned model.
+        preset: draft (a first look), standard, or high (slow).
+        device: where the fit runs.
+        keep_out: every so many frames one is kept out of the fit to measure by: a number, none, or auto (10 for 20
+            frames or more).
+        train_every: fit only every so many frames and measure on all others; 4 is the protocol of Vidu4D.
+        max_frames: thin longer clips out, evenly in motion; by the preset by default.
+        max_side: make larger frames smaller, pixels of the long side; by the preset by default.
+        focal: focal length as a multiple of the long side; from EXIF data, or solved for, by default.
+        background: what is outside the masks: auto; none (left out); static (stands still in the world); camera (stands
+            still before the camera while the subject turns).
+        blend: how the motions of bones are blended.
+        seed: of everything random; the same seed gives the same scene on the same machine.
+        resume: go on with an unfinished run.
+        overwrite: replace a scene of that name, or drop its unfinished run.
+        keep_work: leave the hidden work folder, so that a later run with other settings is quicker.
+        quiet: print nothing but errors.
+        json: one JSON object a line on standard output.
+    """
+    from recon4d.cli.reconstruct import make_scene, parse_keep_out
+    from recon4d.pipeline import ReconstructSettings
+
+    settings = ReconstructSettings(
+        cameras=cameras,
+        masks=masks,
+        preset=preset,
+        device=device,
+        keep_out=parse_keep_out(keep_out),
+        train_every=train_every,
+        max_frames=max_frames,
+        max_side=max_side,
+        focal=focal,
+        background=background,
+        blend=blend,
+        seed=seed,
+    )
+    make_scene(
+        source,
+        output,
+        settings,
+        resume=resume,
+        overwrite=overwrite,
+        keep_work=keep_work,
+        quiet=quiet,
+        as_json=json,
+    )
+
+
 def synthesize(
     subject: Annotated[str, tyro.conf.Positional],
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
@@ -310,6 +389,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
     "evaluate": evaluate,
     "info": info,
+    "reconstruct": reconstruct,
     "render": render,
     "synthesize": synthesize,
 }
@@ -332,8 +412,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Recon4dError as error:
         print("recon4d: " + " ".join(str(error).split()), file=sys.stderr)
         return EXIT_ERROR
-    except KeyboardInterrupt:
-        print("recon4d: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as interrupt:
+        print(f"recon4d: {interrupt}" if interrupt.args else "recon4d: interrupted", file=sys.stderr)
         return EXIT_INTERRUPTED
     except BrokenPipeError:
         # `recon4d info x.r4d | head` is no error.  The interpreter flushes stdout once more on its way out, so it gets

@@ -1,0 +1,200 @@
+"""From what the stages found to the record that is fitted: which frames, which background, which colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float32, UInt8
+
+from recon4d.core import Camera, InputError
+from recon4d.data.motion import CameraSolution, Clip, MaskHealth
+from recon4d.pipeline.prepare import Prepared
+from recon4d.pipeline.settings import KEEP_OUT_EVERY, KEEP_OUT_FROM, ReconstructSettings
+from recon4d.pipeline.source import Source
+from recon4d.train.capture import BackgroundKind, Capture
+
+_POINT_VIEWS = 9
+
+
+@dataclass(frozen=True)
+class Split:
+    """Which frames are fitted.
+
+    Attributes:
+        fitted: [T] frames to fit.
+        measured: [T] frames kept out to measure by.
+        rule: in words.
+    """
+
+    fitted: tuple[bool, ...]
+    measured: tuple[bool, ...]
+    rule: str
+
+
+def split_frames(count: int, settings: ReconstructSettings, *, has_test: bool) -> Split:
+    """Which of `count` frames are fitted and which are kept out.
+
+    Args:
+        count: frames.
+        settings: `keep_out` and `train_every`.
+        has_test: the data set has images of its own to measure by.
+    """
+    index = np.arange(count)
+    if settings.train_every is not None:
+        fitted = index % settings.train_every == 0
+        rule = f"every {_ordinal(settings.train_every)} frame is fitted, the frames between are kept out"
+        return Split(tuple(fitted.tolist()), tuple((~fitted).tolist()), rule)
+    every = settings.keep_out
+    if every == "auto":
+        every = KEEP_OUT_EVERY if count >= KEEP_OUT_FROM and not has_test else "none"
+    if every == "none":
+        rule = "the data set's test images" if has_test else "no frame is kept out: scores are those of fitted frames"
+        return Split((True,) * count, (False,) * count, rule)
+    kept = index % every == every // 2
+    if kept.all() or not kept.any():
+        raise InputError(
+            "--keep-out",
+            expected=f"a number that leaves frames to fit and frames to measure by of {count}",
+            got=str(every),
+            fix="give a smaller one, or none",
+        )
+    rule = f"every {_ordinal(every)} frame is kept out of the fit"
+    return Split(tuple((~kept).tolist()), tuple(kept.tolist()), rule)
+
+
+def _ordinal(number: int) -> str:
+    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{ending}"
+
+
+def choose_background(
+    settings: ReconstructSettings, clip: Clip, mask_health: MaskHealth, solution: CameraSolution, objects: int
+) -> tuple[BackgroundKind, str]:
+    """What becomes of what is outside the masks, and why.
+
+    Raises:
+        InputError: nothing is left: no objects, and no background either.
+    """
+    chosen = solution.health.chosen
+    if settings.background != "auto":
+        if settings.background == "none" and not objects:
+            raise InputError(
+                "--background none",
+                expected="masks of a subject",
+                got="none",
+                fix="give masks, or use --background static",
+            )
+        return settings.background, "asked for"
+    if not objects:
+        return "static", "there is no subject to tell from the rest"
+    if mask_health.method == "alpha" or (clip.alpha is not None and bool((clip.alpha < 250).any())):
+        return "none", "the pictures are transparent around the subject"
+    if mask_health.method == "plain":
+        return "none", "the background is plain: there is nothing to reconstruct"
+    motion = solution.health.background
+    if motion is not None and motion.plain:
+        return "none", "the background is plain: there is nothing to reconstruct"
+    if chosen == "object":
+        if motion is not None and motion.still:
+            return "camera", "the background stands still before the camera while the subject turns"
+        return "none", "the cameras were solved on the subject, against which the background moves"
+    return "static", "the background stands still in the world"
+
+
+def assemble(
+    source: Source, settings: ReconstructSettings, prepared: Prepared, background: BackgroundKind, split: Split
+) -> tuple[Capture, tuple[str, ...]]:
+    """The record to fit, and warnings.
+
+    Frames in which no object is marked are neither fitted nor measured where nothing but objects is reconstructed.
+    """
+    clip, solution = prepared.clip, prepared.solution
+    objects = prepared.objects
+    images = straight_colors(clip) if prepared.mask_health.method == "alpha" else [np.asarray(f) for f in clip.frames]
+    warnings: list[str] = []
+    fitted = np.array(split.fitted)
+    if background == "none":
+        seen = np.any([[bool((mask >= 128).any()) for mask in masks] for masks in objects], axis=0)
+        lost = int((fitted & ~seen).sum())
+        if lost:
+            warnings.append(f"{lost} frames show nothing of the subject and are not fitted")
+        fitted &= seen
+        if not fitted.any():
+            raise InputError(
+                "masks", expected="a subject in the frames", got="none", fix="use --masks auto or give masks"
+            )
+    points, colors = _points(source, clip, solution, objects)
+    capture = Capture(
+        images=images,
+        masks=[list(masks) for masks in objects],
+        times=tuple(clip.times.tolist()),
+        cameras=tuple(camera.to(torch.float32) for camera in solution.cameras),
+        fitted=tuple(fitted.tolist()),
+        background=background,
+        tracks=prepared.tracks,
+        points=points,
+        point_colors=colors,
+        refine_cameras=solution.health.chosen in ("object", "scene", "rotation"),
+        metres_per_unit=source.dataset.metres_per_unit if source.posed else None,
+        source={"data_format": source.dataset.format, "input_sha256": source.digest},
+    )
+    return capture, tuple(warnings)
+
+
+def straight_colors(clip: Clip) -> list[UInt8[np.ndarray, "h w 3"]]:
+    """Colours of transparent frames without the background that they were laid over; black where nothing is."""
+    assert clip.alpha is not None
+    under = np.asarray(clip.background, np.float32) * 255
+    result = []
+    for frame, alpha in zip(clip.frames, clip.alpha, strict=True):
+        cover = alpha[:, :, None].astype(np.float32) / 255
+        color = (frame - under * (1 - cover)) / np.maximum(cover, 1 / 255)
+        result.append(np.where(cover > 0, np.rint(np.clip(color, 0, 255)), 0).astype(np.uint8))
+    return result
+
+
+def _points(
+    source: Source, clip: Clip, solution: CameraSolution, objects: Sequence[UInt8[np.ndarray, "t h w"]]
+) -> tuple[Float32[np.ndarray, "p 3"] | None, Float32[np.ndarray, "p 3"] | None]:
+    """Scene points with colours."""
+    known = source.dataset.points
+    if source.posed and known is not None and len(known.positions):
+        return known.positions.astype(np.float32), known.colors.astype(np.float32) / 255
+    if not len(solution.points):
+        return None, None
+    return solution.points.astype(np.float32), point_colors(clip, solution, objects)
+
+
+def point_colors(
+    clip: Clip, solution: CameraSolution, objects: Sequence[UInt8[np.ndarray, "t h w"]]
+) -> Float32[np.ndarray, "p 3"]:
+    """[P, 3] in [0, 1]: median over some frames of the pixel that each point projects to; gray where it is never seen.
+
+    Points of the subject look at its mask only.
+    """
+    positions = torch.from_numpy(solution.points)
+    inside_only = solution.health.chosen == "object" and bool(objects)
+    frames = np.unique(np.linspace(0, len(clip) - 1, _POINT_VIEWS).round().astype(int))
+    samples = np.full((len(frames), len(positions), 3), np.nan, np.float32)
+    for row, t in enumerate(frames.tolist()):
+        camera: Camera = solution.cameras[t]
+        pixels, depth = camera.project(positions)
+        at, seen = _pixels(pixels.numpy(), depth.numpy(), clip.width, clip.height)
+        if inside_only:
+            seen &= objects[0][t][at[:, 1], at[:, 0]] >= 128
+        samples[row, seen] = clip.frames[t][at[seen, 1], at[seen, 0]] / 255.0
+    colors = np.full((len(positions), 3), 0.5, np.float32)
+    ever = np.isfinite(samples[..., 0]).any(0)
+    if ever.any():
+        colors[ever] = np.nanmedian(samples[:, ever], axis=0)
+    return colors
+
+
+def _pixels(at: np.ndarray, depth: np.ndarray, width: int, height: int) -> tuple[np.ndarray, Bool[np.ndarray, " p"]]:
+    with np.errstate(invalid="ignore"):
+        whole = np.floor(np.nan_to_num(at, nan=-1.0, posinf=-1.0, neginf=-1.0)).clip(-1, 1 << 20).astype(int)
+    seen = (depth > 0) & (whole >= 0).all(1) & (whole[:, 0] < width) & (whole[:, 1] < height)
+    return np.where(seen[:, None], whole, 0), seen

@@ -1,0 +1,230 @@
+"""Masks that the user gives: found, matched to frames, and split into objects.
+
+A folder of images (white = the subject; more than two labels, as in a palette image, are several objects), a folder
+with one sub-folder for each object, or a video.  Does NOT carry masks to frames that have none (`find_masks` does).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, Int64, Shaped, UInt8
+
+from recon4d.core import InputError
+from recon4d.data import View, read_image, read_video
+from recon4d.data.formats.folders import list_images
+from recon4d.data.images import image_size
+from recon4d.data.video import VIDEO_SUFFIXES
+
+_MOST_OBJECTS = 12
+_LEAST_SHARE = 5e-4  # Of the pixels of all masks; a rarer value is an edge, not an object.
+_FIX = "name them like the images, or by the number of their frame (00000.png is the first)"
+
+
+@dataclass(frozen=True, eq=False)
+class GivenMasks:
+    """Where the masks are.
+
+    Attributes:
+        where: as the user named it.
+        objects: for each sub-folder (or the one folder) a file for each view, None where there is none; empty for a
+            video.
+        video: masks as a video, one frame for each view.
+        notes: sentences on how they were matched.
+    """
+
+    where: Path
+    objects: tuple[tuple[Path | None, ...], ...]
+    video: Path | None = None
+    notes: tuple[str, ...] = ()
+
+    @staticmethod
+    def find(path: str | Path, views: Sequence[View]) -> GivenMasks:
+        """Match masks to views.
+
+        Raises:
+            InputError: nothing there, or masks that belong to other frames.
+        """
+        where = Path(path)
+        if where.is_file() and where.suffix.lower() in VIDEO_SUFFIXES:
+            return GivenMasks(where, (), where)
+        if not where.is_dir():
+            got = "a file" if where.exists() else "nothing there"
+            raise InputError(
+                f"--masks {path}", expected="a folder of images or a video", got=got, fix="check the path of the masks"
+            )
+        folders = [where]
+        if not list_images(where):
+            folders = sorted(folder for folder in where.iterdir() if folder.is_dir() and list_images(folder))
+        if not folders:
+            raise InputError(
+                f"--masks {path}", expected="mask images, or one folder of them for each object", got="none", fix=_FIX
+            )
+        matched = [_match(folder, views) for folder in folders]
+        notes = tuple(dict.fromkeys(note for _, note in matched if note))
+        return GivenMasks(where, tuple(files for files, _ in matched), None, notes)
+
+    @property
+    def paths(self) -> tuple[Path | None, ...]:
+        """A mask file for each view, of any object; empty for a video."""
+        return tuple(next((p for p in files if p is not None), None) for files in zip(*self.objects, strict=True))
+
+    @property
+    def files(self) -> list[Path]:
+        """All files, in order."""
+        return [self.video] if self.video else [p for files in self.objects for p in files if p is not None]
+
+    def check_size(self, size: tuple[int, int]) -> None:
+        """Refuse masks of another shape than the frames; another size of the same shape is resized.
+
+        Raises:
+            InputError: naming the first that differs.
+        """
+        for path in self.files:
+            if path == self.video:
+                continue
+            width, height = image_size(path)
+            if abs(width * size[1] - height * size[0]) > max(size):
+                raise _wrong_size(path, size, (width, height))
+
+    def load(
+        self, source_frames: Int64[np.ndarray, " t"], views: int, size: tuple[int, int]
+    ) -> tuple[list[UInt8[np.ndarray, "t h w"]], Bool[np.ndarray, " t"]]:
+        """Masks of the frames that are used.
+
+        Args:
+            source_frames: which views these are.
+            views: how many there are in all.
+            size: (width, height) of the frames.
+
+        Returns:
+            For each object [T, H, W], 255 = the object, 0 in frames without a mask; and which frames have one [T].
+
+        Raises:
+            InputError: masks that cannot be read, of another shape than the frames, or too few frames in a video.
+        """
+        if self.video is not None:
+            layers = [self._of_video(source_frames, views, size)]
+        else:
+            layers = [
+                [None if (p := files[i]) is None else read_image(p) for i in source_frames] for files in self.objects
+            ]
+        masked = np.array([any(layer[t] is not None for layer in layers) for t in range(len(source_frames))])
+        objects: list[UInt8[np.ndarray, "t h w"]] = []
+        for layer in layers:
+            labels = _labels([pixels for pixels in layer if pixels is not None]) if len(layers) == 1 else []
+            for label in labels or [-1]:
+                stack = np.zeros((len(layer), size[1], size[0]), np.uint8)
+                for t, pixels in enumerate(layer):
+                    if pixels is not None:
+                        stack[t] = _resized(_coverage(pixels, label), size)
+                objects.append(stack)
+        return objects, masked
+
+    def _of_video(
+        self, source_frames: Int64[np.ndarray, " t"], views: int, size: tuple[int, int]
+    ) -> list[Shaped[np.ndarray, "..."] | None]:
+        assert self.video is not None
+        frames = read_video(self.video).frames
+        if len(frames) != views:
+            raise InputError(
+                f"--masks {self.where}",
+                expected=f"{views} frames, as the input",
+                got=f"{len(frames)} frames",
+                fix="make the masks from the same video, one for each frame",
+            )
+        height, width = frames.shape[1:3]
+        if abs(width * size[1] - height * size[0]) > max(size):
+            raise _wrong_size(self.video, size, (width, height))
+        # Lossy codecs blur a mask's edge: what is nearer to white is the subject.
+        gray = frames[..., :3].max(-1)
+        return [np.where(gray[i] >= 128, 255, 0).astype(np.uint8) for i in source_frames]
+
+
+def _wrong_size(path: Path, size: tuple[int, int], got: tuple[int, int]) -> InputError:
+    return InputError(
+        str(path),
+        expected=f"a mask of {size[0]}x{size[1]} pixels, as its image",
+        got=f"{got[0]}x{got[1]}",
+        fix="make the masks from the same images",
+    )
+
+
+def _match(folder: Path, views: Sequence[View]) -> tuple[tuple[Path | None, ...], str]:
+    """A file for each view, by name, by number, or in order; and a note where that was not by name."""
+    files = list_images(folder)
+    by_stem = {path.name.partition(".")[0]: path for path in files}
+    stems = [Path(view.name).name.partition(".")[0] for view in views]
+    named = tuple(by_stem.get(stem) for stem in stems)
+    numbers = {int(found[-1]): path for path in reversed(files) if (found := re.findall(r"\d+", path.stem))}
+    if views[0].frame_index is None and sum(p is not None for p in named) >= min(len(files), len(views)):
+        return named, ""
+    if numbers and len(numbers) == len(files):
+        # FFmpeg numbers frames from 1.
+        first = 1 if 0 not in numbers and len(views) in numbers else 0
+        numbered = tuple(numbers.get(i + first) for i in range(len(views)))
+        frames = [view.frame_index for view in views]
+        if frames[0] is None:
+            by_number = [re.findall(r"\d+", stem) for stem in stems]
+            if all(by_number):
+                numbered = tuple(numbers.get(int(found[-1])) for found in by_number)
+        if any(p is not None for p in numbered):
+            return numbered, "the masks are numbered from 1" if first else ""
+    if any(p is not None for p in named):
+        return named, ""
+    if len(files) == len(views):
+        return tuple(files), "the masks' names do not tell their frames: they were taken in order"
+    raise InputError(
+        f"--masks {folder}",
+        expected=f"masks of the input's {len(views)} frames",
+        got=f"{len(files)} masks, none of which names a frame ({files[0].name})",
+        fix=_FIX,
+    )
+
+
+def _keys(pixels: Shaped[np.ndarray, "..."]) -> Int64[np.ndarray, "h w"]:
+    """One number for each different colour; 0 is black or transparent."""
+    if pixels.ndim == 2:
+        return pixels.astype(np.int64)
+    most = np.iinfo(pixels.dtype).max
+    keys = (pixels[..., :3].astype(np.int64) * np.array([1 << 32, 1 << 16, 1])).sum(-1)
+    return np.where(pixels[..., 3] > most // 2, keys, 0) if pixels.shape[2] == 4 else keys
+
+
+def _labels(images: Sequence[Shaped[np.ndarray, "..."]]) -> list[int]:
+    """The labels of several objects; none where the images show one object, with or without soft edges."""
+    counts: dict[int, int] = {}
+    for pixels in images:
+        values, numbers = np.unique(_keys(pixels), return_counts=True)
+        if len(values) > 4 * _MOST_OBJECTS:
+            return []  # Soft edges.
+        for value, number in zip(values.tolist(), numbers.tolist(), strict=True):
+            counts[value] = counts.get(value, 0) + number
+    counts.pop(0, None)
+    total = sum(pixels.shape[0] * pixels.shape[1] for pixels in images)
+    common = sorted(value for value, number in counts.items() if number >= _LEAST_SHARE * total)
+    return common if 2 <= len(common) <= _MOST_OBJECTS and len(counts) <= 2 * len(common) else []
+
+
+def _coverage(pixels: Shaped[np.ndarray, "..."], label: int) -> UInt8[np.ndarray, "h w"]:
+    if label >= 0:
+        return np.where(_keys(pixels) == label, 255, 0).astype(np.uint8)
+    most = np.iinfo(pixels.dtype).max
+    gray = pixels[..., :3].max(-1) if pixels.ndim == 3 else pixels
+    if pixels.ndim == 3 and pixels.shape[2] == 4:
+        gray = np.where(pixels[..., 3] > most // 2, gray, 0)
+    if len(np.unique(gray)) <= 2:
+        return np.where((gray == gray.max()) & (gray > 0), 255, 0).astype(np.uint8)
+    return np.rint(gray * (255.0 / most)).astype(np.uint8)
+
+
+def _resized(mask: UInt8[np.ndarray, "h w"], size: tuple[int, int]) -> UInt8[np.ndarray, "a b"]:
+    import cv2
+
+    if (mask.shape[1], mask.shape[0]) == size:
+        return mask
+    return np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_AREA), np.uint8)

@@ -1,0 +1,165 @@
+"""How well the scene shows the input again: scores of frames kept out of the fit, and of some that were not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+
+from recon4d.core import Camera
+from recon4d.data import Dataset
+from recon4d.evaluate import Evaluation, Settings, evaluate_scene
+from recon4d.evaluate.image_scores import ImageScores
+from recon4d.render import RasterOutput, rasterize
+from recon4d.scene import Scene
+from recon4d.train.capture import Capture
+
+WHITE = (1.0, 1.0, 1.0)
+_FITTED_FRAMES = 10  # So many of the fitted frames are scored, for comparison.
+_SCORES = ("psnr", "ssim", "ms_ssim", "flip", "psnr_masked", "ssim_masked", "flip_masked")
+
+
+@dataclass(frozen=True)
+class FrameScore:
+    """Scores of one frame; None where one does not apply.  `kept_out`: the fit has not seen it."""
+
+    frame: int
+    time: float
+    kept_out: bool
+    psnr: float
+    ssim: float | None
+    flip: float
+    psnr_masked: float | None
+    ssim_masked: float | None
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Scores of a reconstruction.
+
+    Attributes:
+        kept_out, fitted: means over frames that the fit has not seen, and over some that it has; scores that do not
+            apply are None; empty where there are no such frames.
+        frames: every frame that was scored, in order.
+        on: what images were compared on, in words.
+        rule: how frames were kept out, in words.
+        test: scores of the data set's own test images, None where it has none.
+    """
+
+    kept_out: dict[str, float | None]
+    fitted: dict[str, float | None]
+    frames: tuple[FrameScore, ...]
+    on: str
+    rule: str
+    test: Evaluation | None
+
+    @property
+    def headline(self) -> tuple[str, dict[str, float | None]]:
+        """What counts, and its scores: kept-out frames, else test images, else fitted frames."""
+        if self.kept_out:
+            return "kept-out frames", self.kept_out
+        if self.test is not None:
+            return "test images", {name: getattr(self.test, name) for name in _SCORES}
+        return "fitted frames", self.fitted
+
+    def to_json(self) -> dict[str, object]:
+        """All scores."""
+        test = None if self.test is None else {k: v for k, v in self.test.to_dict().items() if k != "frames"}
+        return {
+            "kept_out": self.kept_out,
+            "fitted": self.fitted,
+            "test": test,
+            "compared_on": self.on,
+            "rule": self.rule,
+            "frames": [asdict(frame) for frame in self.frames],
+        }
+
+
+def draw(scene: Scene, camera: Camera, time: float, color: tuple[float, float, float] = WHITE) -> RasterOutput:
+    """The scene as a camera sees it at a time, over a plain colour."""
+    with torch.no_grad():
+        surfels = scene.at(time)
+        return rasterize(surfels, camera.to(surfels.centers), background=torch.tensor(color).to(surfels.centers))
+
+
+def truth(capture: Capture, index: int) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w"] | None]:
+    """What a frame should look like: the picture, cut out and laid on white where only objects are reconstructed."""
+    image = capture.images[index].astype(np.float32) / 255
+    mask = subject_mask(capture, index)
+    if capture.background != "none" or mask is None:
+        return image, mask
+    return image * mask[..., None] + (1 - mask[..., None]), mask
+
+
+def subject_mask(capture: Capture, index: int) -> Float[np.ndarray, "h w"] | None:
+    """Where any object is in a frame, in [0, 1]; None where there are none."""
+    if not capture.masks:
+        return None
+    return np.max([masks[index] for masks in capture.masks], axis=0).astype(np.float32) / 255
+
+
+def measure(
+    scene: Scene,
+    capture: Capture,
+    cameras: Sequence[Camera],
+    measured: tuple[bool, ...],
+    rule: str,
+    dataset: Dataset | None,
+    progress: Callable[[int, int], None],
+) -> Measured:
+    """Score frames that were kept out, and some that were not.
+
+    Args:
+        scene: the result.
+        capture: what was fitted.
+        cameras: of each frame, as the fit has left them.
+        measured: frames that were kept out to measure by.
+        rule: how they were chosen, in words.
+        dataset: with test images of its own in the scene's world, or None.
+        progress: told how many frames of how many are done.
+    """
+    shown = capture.background != "none" or np.array([_shows(capture, i) for i in range(len(capture))])
+    kept = np.flatnonzero(np.array(measured) & shown)
+    seen = np.flatnonzero(np.array(capture.fitted) & shown)
+    some = seen[np.unique(np.linspace(0, len(seen) - 1, _FITTED_FRAMES).round().astype(int))] if len(seen) else seen
+    total = len(kept) + len(some)
+    means: list[dict[str, float | None]] = []
+    frames: list[FrameScore] = []
+    for group, kept_out in ((kept, True), (some, False)):
+        scores = ImageScores(worst=0)
+        for index in group.tolist():
+            reference, mask = truth(capture, index)
+            time = capture.times[index]
+            image = draw(scene, cameras[index], time).color.clamp(0, 1).numpy()
+            found = scores.add(str(index), np.ascontiguousarray(image), reference, mask=mask, time=time)
+            frames.append(FrameScore(
+                index, time, kept_out, found.psnr, found.ssim, found.flip, found.psnr_masked, found.ssim_masked
+            ))  # fmt: skip
+            progress(len(frames), total)
+        means.append({name: scores.means()[name] for name in _SCORES} if len(group) else {})
+    width, height = capture.images[0].shape[1], capture.images[0].shape[0]
+    ground = "the subject on white" if capture.background == "none" else "the whole picture"
+    test = None
+    if dataset is not None and dataset.split("test"):
+        test = evaluate_scene(scene, dataset, protocol="dnerf", settings=Settings(max_side=max(width, height), worst=0))
+    frames.sort(key=lambda frame: frame.frame)
+    return Measured(means[0], means[1], tuple(frames), f"{ground}, {width}x{height}", rule, test)
+
+
+def _shows(capture: Capture, index: int) -> bool:
+    return any(bool((masks[index] >= 128).any()) for masks in capture.masks)
+
+
+def to_bytes(image: Float[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    """Colours in [0, 1] as 8-bit values."""
+    return np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+
+
+def normal_colors(output: RasterOutput) -> UInt8[np.ndarray, "h w 3"]:
+    """Normals as colours on white: right is red, up is green, towards the viewer is blue."""
+    toward_viewer = output.normal * torch.tensor([1.0, -1.0, -1.0], dtype=output.normal.dtype)
+    colors = 0.5 * toward_viewer + 0.5 * output.alpha + (1 - output.alpha)
+    return to_bytes(colors.numpy())

@@ -1,0 +1,213 @@
+"""The main job: from a video, a folder of images or a data set to a scene with its report.
+
+Every stage is kept in the work folder by its content, and the fit by checkpoints, so that a run that was stopped at any
+moment goes on where it was and gives the scene that an unbroken run gives.  Does NOT print: it tells a listener.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from recon4d.core import InputError
+from recon4d.data.files import read_json
+from recon4d.data.motion import StageCache
+from recon4d.pipeline import assemble, events, prepare, resources, work
+from recon4d.pipeline.finish import Outcome, write_result
+from recon4d.pipeline.run import Clock, Run
+from recon4d.pipeline.settings import ReconstructSettings
+from recon4d.pipeline.source import Source, read_source
+from recon4d.pipeline.stages import StageRecord
+from recon4d.train import FitConfig, fit, preset
+
+
+@dataclass(frozen=True, eq=False)
+class Reconstructed:
+    """What was made.
+
+    Attributes:
+        scene, report, metrics: files and folders.
+        scores: what metrics.json says.
+        warnings: sentences for the user.
+        seconds: of this run.
+    """
+
+    scene: Path
+    report: Path
+    metrics: Path
+    scores: dict[str, Any]
+    warnings: tuple[str, ...]
+    seconds: float
+
+
+def reconstruct(
+    source: str | Path,
+    output: str | Path,
+    settings: ReconstructSettings | None = None,
+    *,
+    config: FitConfig | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    keep_work: bool = False,
+    listen: events.Listener = events.nobody,
+) -> Reconstructed:
+    """Reconstruct a scene.
+
+    Args:
+        source: a video, a folder of images, or a data set with cameras.
+        output: the scene folder, NAME.r4d; made at the end, whole.
+        settings: everything that decides the result; the defaults when None.
+        config: settings of the fit in place of the preset's; seed, device and blend are still those of `settings`.
+        resume: go on with an unfinished run of the same job; where there is none, begin.
+        overwrite: replace a scene of that name, and drop an unfinished run unless it is resumed.
+        keep_work: leave the work folder, so that a later run with other settings finds the stages it shares.
+        listen: told how it goes.
+
+    Raises:
+        InputError: anything that the user can mend; nothing is left at `output` then but what was there.
+    """
+    begun = time.monotonic()
+    settings = settings or ReconstructSettings()
+    device = _device(settings)
+    fit_config = replace(
+        config or preset(settings.preset),
+        seed=settings.seed,
+        device=device,
+        blend="dual_quaternion" if settings.blend == "dual-quaternion" else "linear",
+    )
+    earlier = _finished(Path(output)) if resume else None
+    if earlier is not None:
+        listen(events.Noted("the earlier run had finished already"))
+        return _reconstructed(earlier, {}, (), begun)
+    place = work.check_output(Path(output), overwrite=overwrite)
+    found = read_source(source, settings)
+    scale = min(1.0, settings.side_limit / max(found.size))
+    size = (round(found.size[0] * scale), round(found.size[1] * scale))
+    frames = min(len(found.views), settings.frame_limit(posed=found.posed))
+    objects = 1 if found.masks is None else max(1, len(found.masks.objects))
+    resources.require(resources.estimate(frames, size, fit_config, objects=objects), place.parent)
+    job = _identity(found, settings, fit_config)
+    with work.open_work(place, job, resume=resume, overwrite=overwrite) as opened:
+        if opened.resumed:
+            listen(events.Noted(f"going on in the stage {opened.stage or 'ingest'!r} where the earlier run stopped"))
+        elif resume:
+            listen(events.Noted("there is no unfinished run to go on with: starting from the beginning"))
+        try:
+            outcome = _work_through(Run(found, settings, fit_config, opened, listen))
+            opened.publish(keep=keep_work)
+        except OSError as error:
+            raise _disk_error(opened.folder, error) from error
+    return _reconstructed(place, outcome.metrics, outcome.warnings, begun)
+
+
+def _work_through(run: Run) -> Outcome:
+    """All stages; the result lies in the work folder afterwards."""
+    source, settings = run.source, run.settings
+    cache = StageCache(run.work.folder)
+    with run.stage("ingest") as tell:
+        clip, record = prepare.read_clip(source, settings, cache, tell)
+        run.done(record)
+    with run.stage("masks") as tell:
+        clip, objects, mask_health, record = prepare.mark_objects(clip, source, settings, cache, tell)
+        run.done(record)
+    with run.stage("cameras") as tell:
+        solution, record = prepare.solve(clip, objects, source, settings, cache, tell)
+        run.done(record)
+    background, why = assemble.choose_background(settings, clip, mask_health, solution, len(objects))
+    with run.stage("tracks") as tell:
+        tracks, record = prepare.follow(clip, objects, source, background, cache, tell)
+        run.done(record)
+    known = prepare.Prepared(clip, objects, mask_health, solution, tracks)
+    split = assemble.split_frames(len(clip), settings, has_test=bool(source.posed and source.dataset.split("test")))
+    capture, warnings = assemble.assemble(source, settings, known, background, split)
+    with run.stage("fit"):
+        fitted = fit(
+            capture,
+            run.config,
+            checkpoint=run.work.checkpoint,
+            resume=run.work.resumed,
+            callback=Clock(run.work, run.listen),
+        )
+        layers = [f"{layer.name}: {len(layer.field):,} surfels" for layer in fitted.scene.layers]
+        facts = (
+            ("frames", f"{sum(capture.fitted)} fitted; {split.rule}"),
+            ("background", f"{background}: {why}"),
+            ("steps", f"{run.config.iterations:,}"),
+            ("cameras", "corrected by the fit" if capture.refine_cameras else "kept as they are"),
+            *(("layer", text) for text in layers),
+        )
+        reason = f"the preset {settings.preset!r}"
+        run.done(StageRecord("fit", "; ".join(layers), reason, facts, (*warnings, *fitted.warnings)))
+    return write_result(run, capture, fitted, split)
+
+
+def _device(settings: ReconstructSettings) -> str:
+    usable = torch.cuda.is_available()
+    if settings.device == "cuda" and not usable:
+        raise InputError(
+            "--device cuda",
+            expected="an NVIDIA GPU that torch can use",
+            got="none",
+            fix="use --device cpu, or install a torch with CUDA and its driver",
+        )
+    if settings.device == "auto":
+        from recon4d.render import available_backends
+
+        return "cuda" if usable and available_backends()["cuda"][0] else "cpu"
+    return settings.device
+
+
+def _identity(source: Source, settings: ReconstructSettings, config: FitConfig) -> dict[str, Any]:
+    """What decides the result; two jobs of one identity give one scene."""
+    fit_settings = asdict(config)
+    for name in ("checkpoint_seconds", "snapshot_every"):
+        del fit_settings[name]
+    shown = asdict(settings) | {"masks": "given" if source.masks is not None else settings.masks}
+    document = {"input": source.digest, "settings": shown, "settings_of_the_fit": fit_settings}
+    plain: dict[str, Any] = json.loads(json.dumps(document))
+    return plain
+
+
+def _finished(output: Path) -> Path | None:
+    """The result, where an earlier run was stopped after it had taken its place; its work folder is removed."""
+    place = Path(output).absolute()
+    try:
+        job = read_json(work.work_folder(place) / "job.json")["job"]
+        provenance = read_json(place / "scene.json")["provenance"]
+        assert isinstance(job, dict)
+        assert isinstance(provenance, dict)
+        if provenance["job_sha256"] != work.identity_digest(job):
+            return None
+    except (InputError, KeyError, AssertionError):
+        return None
+    with work.open_work(place, job, resume=True, overwrite=False) as opened:
+        opened.finish(keep=False)
+    return place
+
+
+def _reconstructed(place: Path, metrics: dict[str, Any], warnings: tuple[str, ...], begun: float) -> Reconstructed:
+    if not metrics:
+        metrics = dict(read_json(place / "metrics.json"))
+        told = metrics.get("warnings")
+        warnings = tuple(str(text) for text in told) if isinstance(told, list) else ()
+    return Reconstructed(
+        place, place / "report.html", place / "metrics.json", metrics, warnings, time.monotonic() - begun
+    )
+
+
+def _disk_error(folder: Path, error: OSError) -> Exception:
+    import errno
+
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return InputError(
+            str(folder),
+            expected="room for the work files",
+            got=error.strerror or "a full disk",
+            fix="free some space, then go on with --resume",
+        )
+    return error
