@@ -285,7 +285,9 @@ def _device(backend: Backend) -> str:
 
 def _check_colors(layers: Sequence[Layer]) -> None:
     kinds = {
-        layer.name: "sh" if (features := layer.field.canonical.features) is None else f"{features.shape[1]} features"
+        layer.name: "sh"
+        if (features := layer.field.canonical.features) is None or layer.field.canonical.sh is not None
+        else f"{features.shape[1]} features"
         for layer in layers
     }
     if set(kinds.values()) not in ({"sh"}, {"3 features"}):

@@ -16,7 +16,7 @@ from recon4d.export import camera_paths, draw, prepare
 from recon4d.scene import Scene, load
 
 COLUMNS = 8
-SIDE = 240
+SIDE = 320
 
 
 def main(scene_path: str, source: str, output: str) -> None:
@@ -31,13 +31,22 @@ def main(scene_path: str, source: str, output: str) -> None:
     rows = [truths(read_dataset(Path(source)), scene, times, size)]
     for cameras in (own, around):
         for what in ("color", "normal"):
-            shot = prepare(scene, cameras, times, what=what, size=size, supersample=2)
-            rows.append(np.concatenate(list(draw(shot)), axis=1))
-    write_png(output, np.concatenate(rows, axis=0))
+            rows.append(np.stack(list(draw(prepare(scene, cameras, times, what=what, size=size, supersample=2)))))
+    sheet = cropped(np.stack(rows))
+    write_png(output, np.concatenate([np.concatenate(list(row), axis=1) for row in sheet], axis=0))
+
+
+def cropped(tiles: np.ndarray) -> np.ndarray:
+    """Pictures [rows, columns, h, w, 3] without the margin that is white in all of them."""
+    drawn = (tiles < 250).any(axis=(0, 1, 4))
+    y, x = np.flatnonzero(drawn.any(1)), np.flatnonzero(drawn.any(0))
+    if not len(y):
+        return tiles
+    return tiles[:, :, max(y[0] - 4, 0) : y[-1] + 5, max(x[0] - 4, 0) : x[-1] + 5]
 
 
 def truths(dataset: Dataset, scene: Scene, times: list[float], size: tuple[int, int]) -> np.ndarray:
-    """The input at some times, side by side, over white."""
+    """The input at some times [columns, h, w, 3], over white."""
     from PIL import Image
 
     views = dataset.split("train") or dataset.views
@@ -53,7 +62,7 @@ def truths(dataset: Dataset, scene: Scene, times: list[float], size: tuple[int, 
             levels = levels[..., :3] * levels[..., 3:] + 1 - levels[..., 3:]
         image = Image.fromarray(np.rint(255 * levels[..., :3]).astype(np.uint8))
         pictures.append(np.asarray(image.resize(size, Image.Resampling.LANCZOS)))
-    return np.concatenate(pictures, axis=1)
+    return np.stack(pictures)
 
 
 if __name__ == "__main__":
