@@ -5,12 +5,14 @@ Nothing here renders, warps, reads files or changes its inputs.  To add a loss: 
 export here, and tests with a hand-computed value, `gradcheck` and the input at which it is zero.
 """
 
+from recon4d.losses.depth import relative_depth_error as relative_depth_error
 from recon4d.losses.motion import flow_error as flow_error
 from recon4d.losses.motion import track_error as track_error
 from recon4d.losses.photometric import color_error as color_error
 from recon4d.losses.photometric import dssim as dssim
 from recon4d.losses.photometric import mask_error as mask_error
 from recon4d.losses.rigidity import as_rigid_as_possible as as_rigid_as_possible
+from recon4d.losses.smoothness import surface_roughness as surface_roughness
 from recon4d.losses.surface import distortion_error as distortion_error
 from recon4d.losses.surface import normal_consistency as normal_consistency
 from recon4d.losses.surface import normals_from_depth as normals_from_depth

@@ -1,0 +1,72 @@
+"""A loss on depth that leaves scale and shift open, for depth maps by networks that know only what is nearer.
+
+Inverse depths are aligned in closed form, as by Ranftl et al. (TPAMI 2022), but through mean and standard deviation,
+whose gradients are smooth.  Does NOT compare metres.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+_FEWEST = 16  # Pixels that make a comparison worth having.
+_LEAST_RELIEF = 1e-3  # Of the mean: below it, rendered depth counts as flat and is not blown up to relief.
+_FLAT = 1e-6  # Deviation over the largest value that is rounding, not relief.
+_SAMPLE = 20_000  # Pixels that quantiles are taken over.
+_FENCE = 3.0  # Times the range from the 10th to the 90th percentile.
+
+
+def relative_depth_error(
+    depth: Float[Tensor, "h w 1"],
+    inverse: Float[Tensor, "h w 1"],
+    weight: Float[Tensor, "h w 1"] | None = None,
+    *,
+    delta: float = 0.2,
+) -> Float[Tensor, ""]:
+    """Huber distance of standardised inverse depths, mean over the pixels where both are known.
+
+    Both are brought to mean 0 and standard deviation 1 over the same pixels, so any positive scale and any shift of
+    `inverse`, and any scale of the scene, change nothing; relief that is turned inside out costs more than none.  Wild
+    values of the target, far outside the range of most, are left out.  0 where fewer than 16 pixels are known, or the
+    target is flat.
+
+    Args:
+        depth: [H, W, 1] rendered camera z, scene units, 0 where nothing is.
+        inverse: [H, W, 1] target, scale * (1 / z) + shift with unknown scale > 0 and shift; NaN where unknown.
+        weight: [H, W, 1] >= 0, for example the rendered coverage within a mask; taken as a constant.
+        delta: standard deviations up to which errors count quadratically (e^2 / 2), beyond linearly.
+    """
+    known = inverse.isfinite() & (depth > 0)
+    if weight is not None:
+        known &= weight > 0
+    target = inverse[known]
+    if len(target) < _FEWEST:
+        return (depth * 0).sum()
+    share = torch.ones_like(target) if weight is None else weight.detach()[known]
+    share = share * _within_fence(target)
+    share = share / share.sum()
+    if bool(_variance(target, share).sqrt() <= _FLAT * (target.abs() * (share > 0)).max()):
+        return (depth * 0).sum()
+    error = _standardised(1 / depth[known], share, _LEAST_RELIEF) - _standardised(target, share, 0.0)
+    size = error.abs()
+    return (share * torch.where(size > delta, delta * (size - 0.5 * delta), 0.5 * error.square())).sum()
+
+
+def _within_fence(values: Float[Tensor, " n"]) -> Bool[Tensor, " n"]:
+    """Values that do not lie far outside the range of most; all where most are equal."""
+    some = values[:: -(-len(values) // _SAMPLE)]
+    low, high = (torch.kthvalue(some, 1 + round(share * (len(some) - 1))).values for share in (0.1, 0.9))
+    reach = _FENCE * (high - low)
+    return ((values >= low - reach) & (values <= high + reach)) | (reach <= 0)
+
+
+def _standardised(values: Float[Tensor, " n"], share: Float[Tensor, " n"], least_relief: float) -> Float[Tensor, " n"]:
+    """Values with mean 0 and standard deviation 1, or less where their deviation is below a share of their mean."""
+    mean = (share * values).sum()
+    least = (least_relief * mean.detach()).square() + torch.finfo(values.dtype).tiny
+    return (values - mean) * _variance(values, share).clamp_min(least).rsqrt()
+
+
+def _variance(values: Float[Tensor, " n"], share: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+    return (share * (values - (share * values).sum()).square()).sum()
