@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -54,10 +55,10 @@ class _BoneTransforms(torch.autograd.Function):
     def forward(
         ctx: Any, spans: tuple[float, float, float, float], times: Tensor, rest: Tensor, *controls: Tensor
     ) -> tuple[Tensor, Tensor]:
-        arguments = _arguments(spans, times.contiguous(), rest.detach().contiguous(), controls)
+        arrays = [array.detach().contiguous() for array in (*controls, rest, times)]
         bones = rest.shape[0]
         rotations, translations = rest.new_empty(len(times), bones, 4), rest.new_empty(len(times), bones, 3)
-        if not function("bone_transforms", rest.dtype)(*arguments, rotations, translations):
+        if not function("bone_transforms", rest.dtype)(*_arguments(spans, arrays), rotations, translations):
             raise InputError(
                 "bone_transforms: times",
                 expected="finite numbers",
@@ -66,19 +67,19 @@ class _BoneTransforms(torch.autograd.Function):
             )
         ctx.spans = spans
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(times, rest, *controls)
+        ctx.save_for_backward(*arrays)
         return rotations, translations
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, ...]:
-        times, rest, *controls = ctx.saved_tensors
+        arrays = ctx.saved_tensors
         gradients = [
-            torch.zeros(c.shape, dtype=c.dtype) if wanted else None
-            for c, wanted in zip(controls, ctx.needs_input_grad[3:], strict=True)
+            torch.zeros_like(array) if wanted else None
+            for array, wanted in zip(arrays[:4], ctx.needs_input_grad[3:], strict=True)
         ]
-        function("bone_transforms_backward", rest.dtype)(
-            *_arguments(ctx.spans, times.contiguous(), rest.detach().contiguous(), controls),
+        function("bone_transforms_backward", arrays[0].dtype)(
+            *_arguments(ctx.spans, arrays),
             *(None if v is None else v.contiguous() for v in upstream),
             *gradients[:2],
             *(None if g is None else g[None] for g in gradients[2:]),
@@ -86,8 +87,8 @@ class _BoneTransforms(torch.autograd.Function):
         return None, None, None, *gradients
 
 
-def _arguments(spans: tuple[float, ...], times: Tensor, rest: Tensor, controls: Any) -> list[Any]:
+def _arguments(spans: tuple[float, ...], arrays: Sequence[Tensor]) -> tuple[Any, ...]:
     """In the order of the native functions; the root is one path like the bones'."""
-    bone_rotations, bone_translations, root_rotations, root_translations = (c.detach().contiguous() for c in controls)
+    bone_rotations, bone_translations, root_rotations, root_translations, rest, times = arrays
     root = (root_rotations[None], root_translations[None])
-    return [bone_rotations, bone_translations, *spans[:2], *root, *spans[2:], rest, times]
+    return bone_rotations, bone_translations, *spans[:2], *root, *spans[2:], rest, times

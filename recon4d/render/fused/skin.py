@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
@@ -57,12 +58,12 @@ def skin(
 class _Skin(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, dual: bool, slots: Tensor, rest: Tensor, *arrays: Tensor) -> tuple[Tensor, ...]:
-        centers, bone_rotations = arrays[0], arrays[4]
-        count, times, dtype = len(centers), len(bone_rotations), centers.dtype
+        count, times, dtype = len(arrays[0]), len(arrays[4]), rest.dtype
+        inputs = [array.detach().contiguous() for array in (*arrays, slots, rest)]
         outputs = tuple(torch.empty(times, count, width, dtype=dtype) for width in (3, 4, 4))
         weights = torch.empty(count, 4, dtype=dtype)
         known = function("skin", dtype)(
-            *_arguments(dual, slots, rest, arrays), *outputs, weights, torch.get_num_threads(), kernels_for(dtype)
+            *_arguments(inputs), dual, *outputs, weights, torch.get_num_threads(), kernels_for(dtype)
         )
         if not known:
             raise InputError(
@@ -73,20 +74,21 @@ class _Skin(torch.autograd.Function):
             )
         ctx.dual = dual
         ctx.set_materialize_grads(False)
-        ctx.save_for_backward(slots, rest, weights, *arrays)
+        ctx.save_for_backward(weights, *inputs)
         return outputs
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *upstream: Tensor | None) -> tuple[Tensor | None, ...]:
-        slots, rest, weights, *arrays = ctx.saved_tensors
-        dtype = rest.dtype
+        weights, *inputs = ctx.saved_tensors
+        dtype = weights.dtype
         gradients = [
-            torch.empty(a.shape, dtype=dtype) if wanted else None
-            for a, wanted in zip(arrays, ctx.needs_input_grad[3:], strict=True)
+            torch.empty_like(array) if wanted else None
+            for array, wanted in zip(inputs[:6], ctx.needs_input_grad[3:], strict=True)
         ]
         function("skin_backward", dtype)(
-            *_arguments(ctx.dual, slots, rest, arrays),
+            *_arguments(inputs),
+            ctx.dual,
             weights,
             *(None if v is None else v.contiguous() for v in upstream),
             *gradients,
@@ -96,7 +98,7 @@ class _Skin(torch.autograd.Function):
         return None, None, None, *gradients
 
 
-def _arguments(dual: bool, slots: Tensor, rest: Tensor, arrays: Any) -> list[Any]:
+def _arguments(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
     """In the order of the native functions."""
-    centers, rotations, correction, log_radii, *bones = (a.detach().contiguous() for a in arrays)
-    return [centers, rotations, slots.contiguous(), correction, log_radii, rest.detach().contiguous(), *bones, dual]
+    centers, rotations, correction, log_radii, bone_rotations, bone_translations, slots, rest = inputs
+    return centers, rotations, slots, correction, log_radii, rest, bone_rotations, bone_translations
