@@ -118,6 +118,26 @@ def test_what_is_there_is_not_run_again_and_a_failure_leaves_nothing(tmp_path, c
     assert ran == ["synthesize", "reconstruct", "evaluate", "sheet"]
 
 
+def test_a_reconstruction_is_kept_when_what_follows_fails(tmp_path, capsys, monkeypatch):
+    ran: list[str] = []
+
+    def step(command: list[str], log: Path, limit: float) -> Ran:
+        name = log.name.split(".")[-2]
+        ran.append(name)
+        log.write_text("")
+        if name == "reconstruct":
+            Path(command[command.index("-o") + 1]).mkdir(exist_ok=True)
+        return Ran(1 if name == "evaluate" else 0, 10.0, 20.0, 30.0)
+
+    monkeypatch.setattr(reconstruct, "run_step", step)
+    arguments = ["--rows", "orbit", "--subjects", "fish", "--out", str(tmp_path)]
+    for expected in (["synthesize", "reconstruct", "evaluate"], ["synthesize", "evaluate"]):
+        assert reconstruct.main(arguments) == 1
+        assert ran == expected
+        ran.clear()
+    assert "evaluate: exit code 1" in capsys.readouterr().out
+
+
 def test_warnings_stand_below_the_table():
     result = {"subject": "cat", "scores": {"psnr_masked": 20.0}, "warnings": ["seen from one side"]}
     text = table("real", [result | {"seconds": 1.0, "cpu_seconds": 1.0, "megabytes": 1}])
