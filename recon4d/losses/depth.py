@@ -40,33 +40,40 @@ def relative_depth_error(
     known = inverse.isfinite() & (depth > 0)
     if weight is not None:
         known &= weight > 0
-    target = inverse[known]
-    if len(target) < _FEWEST:
+    if int(known.sum()) < _FEWEST:
         return (depth * 0).sum()
-    share = torch.ones_like(target) if weight is None else weight.detach()[known]
-    share = share * _within_fence(target)
+    # Unknown values are replaced, not left out: gathering the known ones takes longer than all the rest.
+    target = torch.where(known, inverse, 0)
+    share = known.to(target.dtype) if weight is None else weight.detach() * known
+    share = share * _within_fence(target, known)
     share = share / share.sum()
     if bool(_variance(target, share).sqrt() <= _FLAT * (target.abs() * (share > 0)).max()):
         return (depth * 0).sum()
-    error = _standardised(1 / depth[known], share, _LEAST_RELIEF) - _standardised(target, share, 0.0)
+    rendered = 1 / torch.where(known, depth, 1)
+    error = _standardised(rendered, share, _LEAST_RELIEF) - _standardised(target, share, 0.0)
     size = error.abs()
     return (share * torch.where(size > delta, delta * (size - 0.5 * delta), 0.5 * error.square())).sum()
 
 
-def _within_fence(values: Float[Tensor, " n"]) -> Bool[Tensor, " n"]:
-    """Values that do not lie far outside the range of most; all where most are equal."""
-    some = values[:: -(-len(values) // _SAMPLE)]
+def _within_fence(values: Float[Tensor, "h w 1"], known: Bool[Tensor, "h w 1"]) -> Bool[Tensor, "h w 1"]:
+    """Values that do not lie far outside the range of most of the known ones; all where most are equal."""
+    step = -(-known.numel() // _SAMPLE)
+    some = values.flatten()[::step][known.flatten()[::step]]
+    if len(some) == 0:
+        return known
     low, high = (torch.kthvalue(some, 1 + round(share * (len(some) - 1))).values for share in (0.1, 0.9))
     reach = _FENCE * (high - low)
     return ((values >= low - reach) & (values <= high + reach)) | (reach <= 0)
 
 
-def _standardised(values: Float[Tensor, " n"], share: Float[Tensor, " n"], least_relief: float) -> Float[Tensor, " n"]:
+def _standardised(
+    values: Float[Tensor, "h w 1"], share: Float[Tensor, "h w 1"], least_relief: float
+) -> Float[Tensor, "h w 1"]:
     """Values with mean 0 and standard deviation 1, or less where their deviation is below a share of their mean."""
     mean = (share * values).sum()
     least = (least_relief * mean.detach()).square() + torch.finfo(values.dtype).tiny
     return (values - mean) * _variance(values, share).clamp_min(least).rsqrt()
 
 
-def _variance(values: Float[Tensor, " n"], share: Float[Tensor, " n"]) -> Float[Tensor, ""]:
+def _variance(values: Float[Tensor, "h w 1"], share: Float[Tensor, "h w 1"]) -> Float[Tensor, ""]:
     return (share * (values - (share * values).sum()).square()).sum()
