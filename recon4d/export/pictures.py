@@ -28,6 +28,7 @@ Backend = Literal["auto", "reference", "cpu", "cuda", "gsplat"]
 Progress = Callable[[int, int], None]
 
 MAX_SIDE = 16_384
+MAX_PIXELS = 64_000_000  # 2.6 GB of images, before averaging
 MAX_SUPERSAMPLE = 8
 _BATCH_VIEWS = 8
 _BATCH_PIXELS = 2_000_000  # images of all kinds take 40 bytes a pixel
@@ -115,6 +116,10 @@ def prepare(
     if not (1 <= width * supersample <= MAX_SIDE and 1 <= height * supersample <= MAX_SIDE):
         got = f"{width}x{height}" + (f" times {supersample}" if supersample > 1 else "")
         raise InputError("size", expected=f"sides of 1 to {MAX_SIDE} pixels", got=got, fix="choose a smaller size")
+    if width * height * supersample**2 > MAX_PIXELS:
+        got = f"{width}x{height}" + (f" times {supersample}x{supersample}" if supersample > 1 else "")
+        expected = f"at most {MAX_PIXELS // 10**6} million pixels"
+        raise InputError("size", expected=expected, got=got, fix="choose a smaller size or less supersampling")
     if depth_range is not None and not 0 <= depth_range[0] < depth_range[1] < math.inf:
         got = f"{depth_range[0]:g} to {depth_range[1]:g}"
         raise InputError("depth_range", expected="0 <= near < far", got=got, fix="leave it out to have it found")

@@ -165,6 +165,8 @@ def test_progress_counts_every_picture():
         ({"supersample": 9}, "supersample"),
         ({"size": (0, 10)}, "size"),
         ({"size": (10_000, 10), "supersample": 2}, "size"),
+        ({"size": (9000, 9000)}, "million"),
+        ({"size": (2500, 2500), "supersample": 4}, "million"),
         ({"what": "depth", "depth_range": (3.0, 1.0)}, "depth_range"),
         ({"background": "plaid"}, "background"),
         ({"background": "12345"}, "background"),
