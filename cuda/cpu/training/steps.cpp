@@ -46,6 +46,12 @@ class Scratch {
   T* data_;
 };
 
+// No more threads than there are tasks: waking one costs more than a small task.  Results do not depend on it.
+int team(int threads, int64_t tasks) { return tasks < threads ? static_cast<int>(tasks < 1 ? 1 : tasks) : threads; }
+
+// Pixels that are worth a thread of their own where little is done with each.
+constexpr int64_t kPixelsPerTask = 8192;
+
 // ------------------------------------------------------------------------------------------------------------ skinning
 
 template <class T>
@@ -140,7 +146,7 @@ bool skin(const TrainingKernels<T>& kernels, const Skin<T>& in, const SkinOutput
   const SkinInputs<T> inputs = tables.inputs(in);
   const int64_t groups = group_count(in.points);
   int64_t wrong = 0;
-#pragma omp parallel for num_threads(threads) schedule(dynamic, 1) reduction(+ : wrong)
+#pragma omp parallel for num_threads(team(threads, groups)) schedule(dynamic, 1) reduction(+ : wrong)
   for (int64_t g = 0; g < groups; ++g) wrong += kernels.skin(inputs, out, g) ? 0 : 1;
   return !wrong;
 }
@@ -155,7 +161,7 @@ void skin_backward(const TrainingKernels<T>& kernels, const Skin<T>& in, const T
   T* const radii = scratch.data() + groups * table_size;
   const SkinGradients<T> g = {weights,    v_centers,      v_rotations,    v_turns, out.centers,
                               out.rotations, out.correction, scratch.data(), radii};
-#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
+#pragma omp parallel for num_threads(team(threads, groups)) schedule(dynamic, 1)
   for (int64_t i = 0; i < groups; ++i) kernels.skin_backward(inputs, g, i);
 
   // In the order of the groups, whoever computed them.
@@ -181,7 +187,7 @@ PhotometricValue photometric(const TrainingKernels<T>& kernels, const ImagePair<
   const T l1 = T((1 - share) / count), ssim = T(-0.5 * share / count);
   std::vector<PhotometricSums> rows(static_cast<size_t>(channels) * static_cast<size_t>(height));
   if (share == 0) {
-#pragma omp parallel for num_threads(threads) schedule(static)
+#pragma omp parallel for num_threads(team(threads, channels * plane / kPixelsPerTask)) schedule(static)
     for (int64_t r = 0; r < static_cast<int64_t>(rows.size()); ++r)
       kernels.absolute_row(images.image + r * width, images.target + r * width, width, l1,
                            gradient ? gradient + r * width : nullptr, &rows[static_cast<size_t>(r)]);
@@ -201,7 +207,7 @@ PhotometricValue photometric(const TrainingKernels<T>& kernels, const ImagePair<
       sum += weights[j];
     }
     for (int j = 0; j < kBlurTaps; ++j) taps[j] = T(weights[j] / sum);
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(team(threads, strips))
     for (int c = 0; c < channels; ++c) {
       const SsimInputs<T> in = {height, width, padded, images.image + c * plane, images.target + c * plane, taps, zeros};
       T* const mine = scratch.data() + per_thread * omp_get_thread_num();
@@ -240,7 +246,7 @@ double normal_consistency(const TrainingKernels<T>& kernels, const NormalMaps<T>
   const NormalInputs<T> in = {height, width, maps.normal, maps.alpha, maps.depth, ray_x, ray_y};
   std::vector<double> rows(static_cast<size_t>(height));
   double total = 0;
-#pragma omp parallel num_threads(threads)
+#pragma omp parallel num_threads(team(threads, plane / kPixelsPerTask))
   {
 #pragma omp for schedule(static)
     for (int y = 1; y < height - 1; ++y) rows[static_cast<size_t>(y)] = kernels.normal_weight_row(in, y);
@@ -271,7 +277,7 @@ template <class T>
 void compose(const TrainingKernels<T>& kernels, const uint8_t* pixels, int64_t stride, int height, int width,
              const T* background, T* color, T* mask, int threads) {
   const int64_t plane = static_cast<int64_t>(height) * width;
-#pragma omp parallel for num_threads(threads) schedule(static)
+#pragma omp parallel for num_threads(team(threads, plane / kPixelsPerTask)) schedule(static)
   for (int y = 0; y < height; ++y) {
     const int64_t row = static_cast<int64_t>(y) * width;
     kernels.compose_row(pixels + y * stride, width, background, color + row, mask + row, plane);

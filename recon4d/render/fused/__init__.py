@@ -10,7 +10,7 @@ from recon4d.render.fused.compose import compose
 from recon4d.render.fused.cuda_steps import adam_step, ssim
 from recon4d.render.fused.native import available
 from recon4d.render.fused.normal_consistency import normal_consistency
-from recon4d.render.fused.photometric import photometric_error
+from recon4d.render.fused.photometric import photometric_error, photometric_errors
 from recon4d.render.fused.skin import skin
 
 __all__ = [
@@ -20,6 +20,7 @@ __all__ = [
     "compose",
     "normal_consistency",
     "photometric_error",
+    "photometric_errors",
     "skin",
     "ssim",
 ]

@@ -26,24 +26,38 @@ def photometric_error(
         image, target: values in [0, 1]; fastest where they are views of planes [C, H, W].
         dssim: share of the structural dissimilarity, in [0, 1].
     """
+    return photometric_errors(image, target, dssim)[0]
+
+
+def photometric_errors(
+    image: Float[Tensor, "h w c"], target: Float[Tensor, "h w c"], dssim: float = 0.2
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """`photometric_error`, and the mean squared difference, of which PSNR is made, as a constant."""
     if image.device.type == "cuda":
-        absolute = (image - target).abs().mean()
-        return (1 - dssim) * absolute + dssim * (0.5 - 0.5 * ssim(image, target).mean()) if dssim else absolute
-    return _Photometric.apply(image.movedim(-1, 0).contiguous(), target.movedim(-1, 0).contiguous(), float(dssim))
+        difference = image - target
+        loss = (1 - dssim) * difference.abs().mean()
+        if dssim:
+            loss = loss + dssim * (0.5 - 0.5 * ssim(image, target).mean())
+        return loss, difference.detach().square().mean()
+    planes = (images.movedim(-1, 0).contiguous() for images in (image, target))
+    loss, mean_square = _Photometric.apply(*planes, float(dssim))
+    return loss, mean_square
 
 
 class _Photometric(torch.autograd.Function):
     """Planes [C, H, W]."""
 
     @staticmethod
-    def forward(ctx: Any, image: Tensor, target: Tensor, share: float) -> Tensor:
+    def forward(ctx: Any, image: Tensor, target: Tensor, share: float) -> tuple[Tensor, Tensor]:
         gradient = torch.empty_like(image) if ctx.needs_input_grad[0] else None
         threads, kernels = torch.get_num_threads(), kernels_for(image.dtype)
-        loss, _ = function("photometric", image.dtype)(
+        values = function("photometric", image.dtype)(
             image.detach(), target.detach(), share, gradient, threads, kernels
         )
         ctx.save_for_backward(gradient)
-        return torch.tensor(loss, dtype=image.dtype)
+        loss, mean_square = (torch.tensor(value, dtype=image.dtype) for value in values)
+        ctx.mark_non_differentiable(mean_square)
+        return loss, mean_square
 
     @staticmethod
     @once_differentiable
