@@ -11,6 +11,7 @@ from recon4d.losses.motion import track_error as track_error
 from recon4d.losses.photometric import color_error as color_error
 from recon4d.losses.photometric import dssim as dssim
 from recon4d.losses.photometric import mask_error as mask_error
+from recon4d.losses.rank import motion_rank as motion_rank
 from recon4d.losses.rigidity import as_rigid_as_possible as as_rigid_as_possible
 from recon4d.losses.smoothness import surface_roughness as surface_roughness
 from recon4d.losses.surface import distortion_error as distortion_error

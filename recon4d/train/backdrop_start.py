@@ -16,7 +16,7 @@ from recon4d.train.backdrop import Backdrop
 from recon4d.train.capture import Capture
 from recon4d.train.frames import Frame, Frames
 from recon4d.train.hull import facing
-from recon4d.train.part import as_leaves, logit, surfel_parameters
+from recon4d.train.part import as_leaves, logit, nearest_surfels, surfel_parameters
 
 _VIEWS = 12
 _LEAST_POINTS = 30
@@ -84,6 +84,7 @@ def create_backdrop(
         torch.arange(len(centers)),
         len(centers),
         float(away.median()),
+        nearest_surfels(centers).to(device),
         frame=capture.background if capture.background != "none" else "static",
         carried=_carried(capture) if fixed else None,
     )

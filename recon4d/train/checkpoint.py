@@ -147,11 +147,11 @@ def _described(part: Part) -> dict[str, Any]:
 def _kept(part: Part) -> dict[str, Tensor]:
     """Tensors that are not parameters."""
     if isinstance(part, MovingObject):
-        return {"ids": part.ids, "slots": part.slots, "rest": part.rest}
+        return {"ids": part.ids, "neighbours": part.neighbours, "slots": part.slots, "rest": part.rest}
     assert isinstance(part, Backdrop)
     carried = part.carried
     paths = {} if carried is None else {"carried_turns": carried.rotations_wxyz, "carried_shifts": carried.translations}
-    return {"ids": part.ids} | paths
+    return {"ids": part.ids, "neighbours": part.neighbours} | paths
 
 
 def _rebuild(tensors: dict[str, Tensor], numbers: dict[str, Any], config: FitConfig, device: torch.device) -> State:
@@ -179,7 +179,7 @@ def _rebuilt_part(
 ) -> Part:
     name = str(known["name"])
     common = (name, known["kind"], _leaves(values, name, device), tensors[f"{name}.ids"])
-    numbers = (int(known["next_id"]), float(known["size"]))
+    numbers = (int(known["next_id"]), float(known["size"]), tensors[f"{name}.neighbours"].to(device))
     if "bone_times" in known:
         return MovingObject(
             *common,

@@ -50,6 +50,8 @@ class Weights:
         entropy: of opacities, after `FitConfig.surface_from`.
         scale: excess over `FitConfig.longest_scale`.
         anisotropy: excess over `FitConfig.most_anisotropy`.
+        rank: number of modes of the bones' motion, in sizes of the subject.
+        smoothness: neighbouring surfels against one smooth surface, after `FitConfig.surface_from`.
         tracks: tracked against predicted motion of pixels, in percent of the image.
         cameras: size and roughness of the corrections of cameras.
     """
@@ -63,6 +65,8 @@ class Weights:
     entropy: float = 0.002
     scale: float = 0.01
     anisotropy: float = 0.01
+    rank: float = 0.01
+    smoothness: float = 0.05
     tracks: float = 0.02
     cameras: float = 10.0
 
@@ -75,6 +79,7 @@ class FitConfig:
         iterations: optimiser steps, one view each.
         surfels: at most so many.
         initial_surfels: so many on the hull.
+        initial_opacity: of these.
         bones: at most so many.
         bones_at_first: so many before the first ones are added.
         bone_growth: moments at which bones are added where the images ask for them.
@@ -94,7 +99,9 @@ class FitConfig:
         hull_window: share of the frames, around the canonical time, that may not contradict the hull.
         density_every: steps between relocations; they happen from `density_from` to `density_until`.
         density_growth: most growth of the number of surfels at once, as a factor.
-        dead_opacity: surfels below are moved to where they are needed.
+        dead_opacity: surfels below are dropped.
+        unseen_every: every so many relocations surfels that the images hardly see are dropped, from `surface_from` on.
+        unseen_pixels: the most that such a surfel gives to any image, in pixels.
         surface_from: from when on surface losses count.
         longest_scale: bound on a surfel's standard deviation, in sizes of the subject.
         most_anisotropy: bound on the ratio of a surfel's standard deviations.
@@ -109,6 +116,7 @@ class FitConfig:
     iterations: int = 6000
     surfels: int = 30_000
     initial_surfels: int = 6000
+    initial_opacity: float = 0.9
     bones: int = 24
     bones_at_first: int = 24
     bone_growth: tuple[float, ...] = ()
@@ -131,6 +139,8 @@ class FitConfig:
     density_until: float = 0.75
     density_growth: float = 1.15
     dead_opacity: float = 0.02
+    unseen_every: int = 4
+    unseen_pixels: float = 0.1
     surface_from: float = 0.3
     longest_scale: float = 0.03
     most_anisotropy: float = 6.0
@@ -145,7 +155,7 @@ class FitConfig:
     def __post_init__(self) -> None:
         counts = [
             *("iterations", "surfels", "initial_surfels", "background_surfels", "bones", "bones_at_first"),
-            *("density_every", "snapshot_every", "whole_image_every", "tracks_every"),
+            *("density_every", "snapshot_every", "whole_image_every", "tracks_every", "unseen_every"),
         ]
         least = dict.fromkeys(counts, 1) | {"hull_voxels": 16, "sh_degree": 0, "seed": 0}
         for name, low in least.items():
@@ -171,6 +181,8 @@ class FitConfig:
         ):
             if not 0 <= getattr(self, name) <= 1:
                 raise _wrong(name, "a number in [0, 1]", getattr(self, name))
+        if not 0 < self.initial_opacity < 1:
+            raise _wrong("initial_opacity", "a number in (0, 1)", self.initial_opacity)
         if self.blend not in ("linear", "dual_quaternion"):
             raise _wrong("blend", "linear or dual_quaternion", self.blend)
         if self.bones_at_first > self.bones:

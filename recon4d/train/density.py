@@ -12,7 +12,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from recon4d.core import quaternion
@@ -61,8 +61,9 @@ def relocate(
     growth: float,
     dead_opacity: float,
     generator: torch.Generator,
+    unseen: Bool[Tensor, " n"] | None = None,
 ) -> Density:
-    """Drop faded surfels, split busy ones; returns the emptied sums.
+    """Drop faded and unseen surfels, split busy ones; returns the emptied sums.
 
     Args:
         part, optimizer: changed in step.
@@ -71,14 +72,17 @@ def relocate(
         growth: most growth of the number of living surfels, as a factor.
         dead_opacity: surfels below are dropped.
         generator: of the draw.
+        unseen: [N] surfels that no image needs.
     """
     with torch.no_grad():
         opacities = part.parameters["opacity_logits"].sigmoid()
         alive = opacities >= dead_opacity
+        if unseen is not None:
+            alive &= ~unseen
         if not bool(alive.any()):
             return Density.empty(len(part), part.device)
         living = int(alive.sum())
-        wanted = min(budget, max(len(part), int(living * growth))) - living
+        wanted = min(budget, int(living * growth)) - living
         interest = torch.where(alive, density.gradient / density.seen.clamp_min(1), 0.0)
         wanted = min(wanted, int((interest > 0).sum()), living)
         added = {name: part.parameters[name].detach()[:0] for name in part.row_names}
@@ -94,6 +98,7 @@ def relocate(
     part.ids = torch.cat([part.ids[alive.cpu()], new_ids])
     part.next_id += len(parents)
     optimizer.keep_and_append(part, alive, fresh, added)
+    part.find_neighbours()
     return Density.empty(len(part), part.device)
 
 

@@ -31,8 +31,10 @@ from recon4d.train.initialise import create_model
 from recon4d.train.model import Model, merged
 from recon4d.train.objective import Objective
 from recon4d.train.optimizer import Optimizer
+from recon4d.train.visibility import contributions
 
 _MEMORY = 0.98  # of the running means
+_LOOKED_AT = 24  # views, when surfels are sought that nothing sees
 _TRACK_GAPS = (1, 2, 3, 5, 8, 12, 18)
 _TRACK_SIDE = 160  # pixels; motion is smooth, so small images tell it
 
@@ -163,7 +165,7 @@ def train_step(state: State, capture: Capture, frames: Frames, objective: Object
     for part, one in zip(model.parts, posed, strict=True):
         loss = loss + objective.shape(part, one.canonical, step, surface=surface)
     for part in model.objects:
-        loss = loss + objective.motion(part, posed[model.parts.index(part)])
+        loss = loss + objective.motion(part, posed[model.parts.index(part)], step)
     if model.cameras.parameters:
         loss = loss + config.weights.cameras * model.cameras.smoothness(frame.index, subject.size)
     loss = loss + _track_loss(state, capture, frames, frame, camera, surfels, config)
@@ -184,16 +186,27 @@ def train_step(state: State, capture: Capture, frames: Frames, objective: Object
     state.step = step + 1
     relocating = config.after(config.density_from) <= state.step <= config.after(config.density_until)
     if relocating and state.step % config.density_every == 0:
-        for number, part in enumerate(model.parts):
-            state.density[number] = relocate(
-                part,
-                state.optimizer,
-                state.density[number],
-                budget=config.background_surfels if part.kind == "background" else config.surfels,
-                growth=config.density_growth,
-                dead_opacity=config.dead_opacity,
-                generator=generator,
-            )
+        _relocate(state, level, config, generator)
+
+
+def _relocate(state: State, level: tuple[Frame, ...], config: FitConfig, generator: torch.Generator) -> None:
+    """Drop what does nothing, split what does too much, in every part."""
+    model = state.model
+    unseen: list[Tensor | None] = [None] * len(model.parts)
+    looking = state.step // config.density_every % config.unseen_every == 0
+    if looking and state.step >= config.after(config.surface_from):
+        unseen = [given < config.unseen_pixels for given in contributions(model, level, _LOOKED_AT)]
+    for number, part in enumerate(model.parts):
+        state.density[number] = relocate(
+            part,
+            state.optimizer,
+            state.density[number],
+            budget=config.background_surfels if part.kind == "background" else config.surfels,
+            growth=config.density_growth,
+            dead_opacity=config.dead_opacity,
+            generator=generator,
+            unseen=unseen[number],
+        )
 
 
 def _track_loss(

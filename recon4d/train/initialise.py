@@ -44,6 +44,7 @@ def create_model(capture: Capture, frames: Frames, config: FitConfig, device: to
                 canonical_time,
                 times,
                 bones=config.bones_at_first,
+                opacity=config.initial_opacity,
                 sh_degree=config.sh_degree,
                 per_control=config.frames_per_control,
                 blend=config.blend,

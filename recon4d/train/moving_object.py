@@ -18,7 +18,7 @@ from recon4d.field import BonesWarp, Field
 from recon4d.train import kernels
 from recon4d.train.bones import SLOTS, nearest_bones, place_bones
 from recon4d.train.hull import Hull
-from recon4d.train.part import SURFEL_NAMES, Part, Posed, as_leaves, surfel_parameters
+from recon4d.train.part import SURFEL_NAMES, Part, Posed, as_leaves, logit, nearest_surfels, surfel_parameters
 from recon4d.train.root import control_count
 
 MOTION = ("bone_log_radii", "bone_rotations", "bone_translations", "root_rotations", "root_translations")
@@ -121,6 +121,7 @@ def create_object(
     times: list[float],
     *,
     bones: int,
+    opacity: float,
     sh_degree: int,
     per_control: float,
     blend: Literal["linear", "dual_quaternion"] = "linear",
@@ -140,7 +141,7 @@ def create_object(
         hull.rotations_wxyz,
         torch.full((count, 2), hull.scale),
         hull.colors,
-        opacity_logit=0.0,
+        opacity_logit=logit(opacity),
         sh_degree=sh_degree,
     ) | {
         "skinning": torch.zeros(count, SLOTS),
@@ -158,6 +159,7 @@ def create_object(
         torch.arange(count),
         count,
         hull.size,
+        nearest_surfels(hull.centers).to(device),
         slots=nearest_bones(hull.centers, rest).to(device),
         rest=rest.to(device),
         bone_times=(min(times), step),

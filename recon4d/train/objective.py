@@ -15,6 +15,9 @@ from recon4d.train.moving_object import MovingObject
 from recon4d.train.part import Part, Posed
 
 _NEIGHBOURS = 6
+_SLICES = 8
+_RANK_EVERY = 4
+_AROUND = 0.1  # sizes of the subject
 
 
 class Objective:
@@ -69,10 +72,18 @@ class Objective:
             total = total + weights.anisotropy * losses.anisotropy_excess(canonical.scales, self.config.most_anisotropy)
         if surface and weights.entropy:
             total = total + weights.entropy * losses.opacity_entropy(canonical.opacities)
+        if surface and weights.smoothness:
+            # A slice of the surfels at a time, each in its turn.
+            count = -(-len(part) // _SLICES)
+            rows = torch.arange(len(part), device=part.device)[step % _SLICES * count :][:count]
+            normals = quaternion.rotate(canonical.rotations_wxyz, canonical.centers.new_tensor([0.0, 0.0, 1.0]))
+            total = total + weights.smoothness * losses.surface_roughness(
+                canonical.centers, normals, rows, part.neighbours[rows]
+            )
         return total
 
-    def motion(self, part: MovingObject, posed: Posed) -> Float[Tensor, ""]:
-        """Losses of an object's bones: neighbours turn together at a time, and all paths are smooth."""
+    def motion(self, part: MovingObject, posed: Posed, step: int) -> Float[Tensor, ""]:
+        """Losses of an object's bones: neighbours turn together at a time, paths are smooth and of few modes."""
         weights, total = self.config.weights, part.rest.new_zeros(())
         rotations, translations = posed.bone_rotations, posed.bone_translations
         assert rotations is not None
@@ -88,7 +99,16 @@ class Objective:
                 total = total + weights.acceleration * (
                     losses.acceleration(spline.translations) / part.size**2 + losses.acceleration(spline.rotations_wxyz)
                 )
+        if weights.rank and step % _RANK_EVERY == 0:
+            total = total + _RANK_EVERY * weights.rank * losses.motion_rank(_control_points(part))
         return total
+
+
+def _control_points(part: MovingObject) -> Float[Tensor, "k d"]:
+    """Places of points around every bone in the frame of the root at every control pose, in sizes of the subject."""
+    rotations, translations = part.parameters["bone_rotations"], part.parameters["bone_translations"] / part.size
+    around = _AROUND * quaternion.to_matrix(rotations) + translations[..., None]
+    return torch.cat([around, translations[..., None]], -1).transpose(0, 1).flatten(1)
 
 
 def _nearest(rest: Float[Tensor, "b 3"]) -> Int64[Tensor, "b k"]:

@@ -21,6 +21,7 @@ from recon4d.field import Field
 SURFEL_NAMES = ("centers", "rotations_wxyz", "log_scales", "opacity_logits", "sh_base", "sh_rest")
 """Parameters with one row per surfel that every part has."""
 
+NEIGHBOURS = 6
 _LEAST_SCALE = 1e-6
 
 
@@ -51,6 +52,7 @@ class Part(ABC):
         ids: [N] stable ids.
         next_id: the first id not given yet.
         size: extent, scene units.
+        neighbours: [N, 6] the nearest surfels of each, as of the last relocation.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Part(ABC):
     ids: Int64[Tensor, " n"]
     next_id: int
     size: float
+    neighbours: Int64[Tensor, "n k"]
 
     def __len__(self) -> int:
         """Number of surfels."""
@@ -103,10 +106,24 @@ class Part(ABC):
     def rows_added(self, parents: Int64[Tensor, " m"], alive: Tensor) -> None:
         """Take over what else is kept per surfel: the rows of `alive` [N], then copies of `parents`."""
 
+    def find_neighbours(self) -> None:
+        """Find the nearest surfels of each anew."""
+        self.neighbours = nearest_surfels(self.parameters["centers"]).to(self.device)
+
     def _frozen_surfels(self) -> Surfels:
         with torch.no_grad():
             canonical = Surfels(**{name: tensor.clone().cpu() for name, tensor in self.surfels().tensors().items()})
             return canonical.replace(rotations_wxyz=quaternion.normalize(canonical.rotations_wxyz))
+
+
+def nearest_surfels(centers: Float[Tensor, "n 3"]) -> Int64[Tensor, "n k"]:
+    """The nearest others of each point; fewer than seven points have fewer."""
+    from scipy.spatial import cKDTree
+
+    places = centers.detach().cpu().numpy()
+    count = min(NEIGHBOURS + 1, len(places))
+    rows = cKDTree(places).query(places, k=list(range(2, count + 1)))[1] if count > 1 else [[0]] * len(places)
+    return torch.as_tensor(rows, dtype=torch.int64)
 
 
 def surfel_parameters(
