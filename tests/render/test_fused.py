@@ -207,6 +207,21 @@ def test_gradients_of_skinning_are_those_of_finite_differences(blend: str):
     assert torch.autograd.gradcheck(lambda *a: fused_skin([centers.detach(), *a], slots, rest, blend), arrays)
 
 
+def test_gradients_of_skinning_come_only_where_they_are_wanted():
+    arrays, slots, rest = bound(40, 5, 2, torch.float64)
+    everything = gradients(fused_skin(arrays, slots, rest, "linear"), arrays)
+    for wanted in range(len(arrays)):
+        frozen = [a if i == wanted else a.detach() for i, a in enumerate(arrays)]
+        outputs = fused_skin(frozen, slots, rest, "linear")
+        used = [i for i, output in enumerate(outputs) if output.requires_grad]
+        assert used == [0, 1, 2]
+        assert torch.equal(gradients(outputs, [frozen[wanted]])[0], everything[wanted])
+    # Of one output alone, the others having no gradient.
+    centers, _, _ = fused_skin(arrays, slots, rest, "linear")
+    expected = gradients(skin(arrays, slots, rest, "linear")[:1], [a for i, a in enumerate(arrays) if i != 1])
+    assert_close(gradients([centers], [a for i, a in enumerate(arrays) if i != 1]), expected, 1e-10)
+
+
 def test_a_slot_without_a_bone_is_refused():
     arrays, slots, rest = bound(40, 5, 1, torch.float32)
     for wrong in (5, -1, 2**40):
