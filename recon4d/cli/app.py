@@ -46,20 +46,20 @@ def info(scene: Annotated[Path, tyro.conf.Positional]) -> None:
 def demo(
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])] = Path("out/demo"),
     creature: str = "quadruped",
-    size: int = 512,
-    seconds: float = 4.0,
+    size: int = 256,
+    frames: int = 48,
 ) -> None:
-    """Render a generated moving creature, seen from a camera that circles it.
+    """Film a generated moving creature, reconstruct it from the video alone, and draw the result from all around.
 
     Args:
-        output: folder for the video, a picture and the scene; made where it does not exist.
-        creature: which built-in creature.
-        size: width and height of the picture in pixels.
-        seconds: length of the video.
+        output: folder for the clip, the scene with its report, and the turntable; made where it does not exist.
+        creature: which built-in creature: quadruped, biped, fish or jelly.
+        size: width and height of the clip in pixels.
+        frames: of the clip.
     """
     from recon4d.cli.demo import make_demo
 
-    make_demo(output, creature=creature, size=size, seconds=seconds)
+    make_demo(output, creature=creature, size=size, frames=frames)
 
 
 def reconstruct(

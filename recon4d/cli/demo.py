@@ -1,121 +1,114 @@
-"""`recon4d demo`: a moving creature made by code, rendered to a video, and saved as a scene.
+"""`recon4d demo`: the main job on a clip that is made first: a creature that walks while it turns before the camera.
 
-The left half of the video shows colours, the right half the surfels' normals as colours.
+The clip is a plain video: masks, cameras and motion are found from its pixels alone, as for any video.
 """
 
 from __future__ import annotations
 
-import math
+import shutil
+import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor
+from jaxtyping import UInt8
 
-import recon4d
-from recon4d.cli.console import print_line
-from recon4d.core import Camera, InputError
-from recon4d.data import write_png, write_video
-from recon4d.field import Field
-from recon4d.render import available_backends, rasterize
-from recon4d.scene import Layer, Scene, save
-from recon4d.synthetic import creature_field
+from recon4d.cli.console import busy, print_line
+from recon4d.cli.reconstruct import make_scene
+from recon4d.core import InputError
+from recon4d.data import write_video
+from recon4d.export import camera_paths, draw, prepare, timeline
+from recon4d.pipeline import ReconstructSettings
+from recon4d.render import available_backends
+from recon4d.scene import Scene, load
+from recon4d.synthetic import CREATURE_NAMES, SynthesizeConfig, synthesize
+from recon4d.train import FitConfig, preset
 
-FPS = 24
-BACKGROUND = 0.92
-FIELD_OF_VIEW_DEGREES = 35.0
-SURFELS = 40_000
-# The reference backend is for checking: it gets a job that it can do in a minute.
-REFERENCE_SURFELS, REFERENCE_SIZE, REFERENCE_SECONDS = 1_500, 80, 1.0
+FPS = 24.0
+TURNTABLE_SIDE = 384
+# The reference backend is for checking: it gets a job that it can do in some minutes.
+REFERENCE_SIZE, REFERENCE_FRAMES = 64, 24
 
 
-def make_demo(output: Path, *, creature: str, size: int, seconds: float) -> None:
-    """Write NAME.mp4, NAME.png and NAME.r4d into the folder `output`, and say so.
+def make_demo(output: Path, *, creature: str, size: int, frames: int, config: FitConfig | None = None) -> None:
+    """Write NAME.mp4, NAME.r4d and NAME-turntable.mp4 into the folder `output`, and say so.
 
     Args:
         output: made where it does not exist; files of an earlier demo are replaced.
         creature: name of a built-in creature.
-        size: width and height of each half of the video, in pixels.
-        seconds: length of the video.
+        size: width and height of the clip in pixels.
+        frames: of the clip.
+        config: settings of the fit in place of the draft preset's.
 
     Raises:
-        InputError: an unknown creature, a size or length that cannot be rendered, or a folder that cannot be written.
+        InputError: an unknown creature, a size or length that cannot be used, or a folder that cannot be written.
     """
-    if not 16 <= size <= 4096:
-        raise InputError("--size", expected="16 to 4096 pixels", got=str(size), fix="512 is a good choice")
-    if not 1 / FPS <= seconds <= 600:
-        raise InputError("--seconds", expected="1/24 to 600", got=str(seconds), fix="4 is a good choice")
+    if creature not in CREATURE_NAMES:
+        raise InputError(
+            "--creature", expected=" or ".join(CREATURE_NAMES), got=repr(creature), fix="choose one of these"
+        )
+    if not 48 <= size <= 2048:
+        raise InputError("--size", expected="48 to 2048 pixels", got=str(size), fix="256 is a good choice")
+    if not 8 <= frames <= 600:
+        raise InputError("--frames", expected="8 to 600", got=str(frames), fix="48 is a good choice")
     fast, why_not = available_backends()["cpu"]
     if not fast:
-        size, seconds = min(size, REFERENCE_SIZE), min(seconds, REFERENCE_SECONDS)
-        print_line(f"Only a small video, with the slow reference backend, because {why_not}.")
-
-    field = creature_field(creature, SURFELS if fast else REFERENCE_SURFELS)
-    times = torch.arange(max(1, round(seconds * FPS)), dtype=torch.float64) / FPS
-    cameras = circle(field, times, size)
+        size, frames = min(size, REFERENCE_SIZE), min(frames, REFERENCE_FRAMES)
+        config = config or _reference_config()
+        print_line(f"Only a small demo, with the slow reference backend, because {why_not}.")
     output.mkdir(parents=True, exist_ok=True)
-    video, picture, scene = (output / (creature + suffix) for suffix in (".mp4", ".png", ".r4d"))
+    clip, scene, video = (output / f"{creature}{ending}" for ending in (".mp4", ".r4d", "-turntable.mp4"))
 
-    start = time.perf_counter()
-    stills: list[UInt8[np.ndarray, "h w 3"]] = []
-    write_video(video, _keep_first(frames(field, times, cameras), stills), FPS)
-    took = time.perf_counter() - start
-    write_png(picture, stills[0])
-    made_by = {"made_by": f"recon4d {recon4d.__version__} demo", "creature": creature}
-    save(Scene(times, cameras, [Layer(creature, "object", field)], provenance=made_by), scene)
-
-    surfels = f"{len(field.canonical):,} surfels"
-    print_line(f"Rendered {len(times)} frames of {surfels}, colours and normals, in {took:.1f} s.")
-    print_line(f"  {video}   the video: open it with any player or web browser")
-    print_line(f"  {picture}   its first frame")
-    print_line(f"  {scene}   the scene: recon4d info {scene}")
-
-
-def circle(field: Field, times: Float[Tensor, " t"], size: int) -> list[Camera]:
-    """A camera for each time, once around the creature while it moves, slightly from above, always at one distance."""
-    boxes = [(points.amin(dim=0), points.amax(dim=0)) for points in (field.at(t).centers for t in times.tolist())]
-    targets = torch.stack([(lowest + highest) / 2 for lowest, highest in boxes])
-    # A creature's bounding box breathes with its gait; the camera must not.
-    targets = _smoothed(targets)
-    radius = max((highest - lowest).norm().item() / 2 for lowest, highest in boxes)
-    distance = 0.95 * radius / math.sin(math.radians(FIELD_OF_VIEW_DEGREES / 2))
-    cameras = []
-    for step, target in enumerate(targets):
-        angle = math.radians(-60.0) + 2 * math.pi * step / len(times)
-        direction = torch.tensor([math.cos(angle), math.sin(angle), 0.35])
-        eye = target + distance * direction / direction.norm()
-        cameras.append(Camera.look_at(eye, target, fov_y_degrees=FIELD_OF_VIEW_DEGREES, width=size, height=size))
-    return cameras
+    begun = time.perf_counter()
+    with busy(f"filming the {creature}", quiet=False):
+        film(clip, creature, size, frames)
+    print_line(f"{clip}: a {creature}, {frames} frames of {size} x {size} pixels. Reconstructing it from the pixels:")
+    make_scene(
+        clip,
+        scene,
+        ReconstructSettings(preset="draft"),
+        config=config,
+        resume=False,
+        overwrite=True,
+        keep_work=False,
+        quiet=False,
+        as_json=False,
+    )
+    with busy("drawing the turntable", quiet=False):
+        write_turntable(load(scene), video, min(TURNTABLE_SIDE, 2 * size))
+    print_line(f"  {video}   from all around, colours and normals: open it with any player or web browser")
+    print_line(f"The demo took {time.perf_counter() - begun:.0f} s.")
 
 
-def _smoothed(path: Float[Tensor, "t 3"]) -> Float[Tensor, "t 3"]:
-    """The straight motion that fits a path best: position and velocity by least squares."""
-    step = torch.linspace(-1, 1, len(path), dtype=path.dtype)
-    mean = path.mean(dim=0)
-    slope = (step[:, None] * (path - mean)).sum(dim=0) / step.square().sum().clamp(min=1e-12)
-    return mean + step[:, None] * slope
+def film(path: Path, creature: str, size: int, frames: int) -> None:
+    """A clip of a creature that turns once before the camera; nothing but pixels."""
+    settings = SynthesizeConfig(
+        subject=creature, frames=frames, width=size, height=size, fps=FPS, val_frames=1, test_frames=1, overwrite=True
+    )
+    with tempfile.TemporaryDirectory(prefix="recon4d-demo-") as folder:
+        made = synthesize(settings, Path(folder) / "data")
+        shutil.copyfile(made.folder / "train.mp4", path)
 
 
-def frames(field: Field, times: Float[Tensor, " t"], cameras: list[Camera]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    """The pictures, one at a time: colours on the left, normals on the right."""
-    background = torch.full((3,), BACKGROUND)
-    for moment, camera in zip(times.tolist(), cameras, strict=True):
-        with torch.no_grad():
-            image = rasterize(field.at(moment), camera, background=background)
-        # Camera axes to the usual colours of normals: right is red, up is green, towards the viewer is blue.
-        toward_viewer = image.normal * torch.tensor([1.0, -1.0, -1.0])
-        normals = (0.5 * toward_viewer + 0.5 * image.alpha) + (1 - image.alpha) * background
-        both = torch.cat([image.color, normals], dim=1)
-        yield (both.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
+def write_turntable(scene: Scene, path: Path, side: int) -> None:
+    """A video from all around: colours on the left, normals on the right."""
+    moments = timeline(scene, "all", fps=FPS, seconds=4.0)
+    cameras = camera_paths.orbit(scene, moments.times)
+    pictures = [
+        draw(prepare(scene, cameras, moments.times, what=what, size=(side, side))) for what in ("color", "normal")
+    ]
+    write_video(path, _beside(*pictures), FPS)
 
 
-def _keep_first(
-    pictures: Iterator[UInt8[np.ndarray, "h w 3"]], kept: list[UInt8[np.ndarray, "h w 3"]]
-) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
-    for picture in pictures:
-        if not kept:
-            kept.append(picture)
-        yield picture
+def _beside(
+    left: Iterator[UInt8[np.ndarray, "h w c"]], right: Iterator[UInt8[np.ndarray, "h w c"]]
+) -> Iterator[UInt8[np.ndarray, "h v 3"]]:
+    for pair in zip(left, right, strict=True):
+        yield np.concatenate([picture[..., :3] for picture in pair], axis=1)
+
+
+def _reference_config() -> FitConfig:
+    draft = preset("draft")
+    return replace(draft, iterations=200, surfels=800, initial_surfels=500, levels=((0.0, 2), (0.5, 1)), hull_voxels=32)

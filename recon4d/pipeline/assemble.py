@@ -113,7 +113,10 @@ def assemble(
     """
     clip, solution = prepared.clip, prepared.solution
     objects = prepared.objects
-    images = straight_colors(clip) if prepared.mask_health.method == "alpha" else [np.asarray(f) for f in clip.frames]
+    if clip.alpha is not None and prepared.mask_health.method == "alpha":
+        images = straight_colors(clip.frames, clip.alpha, clip.background)
+    else:
+        images = [np.asarray(frame) for frame in clip.frames]
     warnings: list[str] = []
     fitted = np.array(split.fitted)
     if background == "none":
@@ -144,12 +147,13 @@ def assemble(
     return capture, tuple(warnings)
 
 
-def straight_colors(clip: Clip) -> list[UInt8[np.ndarray, "h w 3"]]:
+def straight_colors(
+    frames: UInt8[np.ndarray, "t h w 3"], alphas: UInt8[np.ndarray, "t h w"], background: tuple[float, float, float]
+) -> list[UInt8[np.ndarray, "h w 3"]]:
     """Colours of transparent frames without the background that they were laid over; black where nothing is."""
-    assert clip.alpha is not None
-    under = np.asarray(clip.background, np.float32) * 255
+    under = np.asarray(background, np.float32) * 255
     result = []
-    for frame, alpha in zip(clip.frames, clip.alpha, strict=True):
+    for frame, alpha in zip(frames, alphas, strict=True):
         cover = alpha[:, :, None].astype(np.float32) / 255
         color = (frame - under * (1 - cover)) / np.maximum(cover, 1 / 255)
         result.append(np.where(cover > 0, np.rint(np.clip(color, 0, 255)), 0).astype(np.uint8))

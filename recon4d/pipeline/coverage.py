@@ -60,7 +60,8 @@ class Coverage:
 
     def at(self, direction_in_world: Float[np.ndarray, " 3"]) -> float:
         """Confidence of a view from a direction of the world at `time`."""
-        return float(_confidence(nearest_view(self.subject_from_world @ direction_in_world, self.directions)))
+        direction = (self.subject_from_world @ direction_in_world)[None]
+        return float(_confidence(nearest_view(direction, self.directions))[0])
 
     def warning(self) -> str | None:
         """What a user must know about sides that were not seen."""

@@ -207,7 +207,20 @@ def _labels(images: Sequence[Shaped[np.ndarray, "..."]]) -> list[int]:
     counts.pop(0, None)
     total = sum(pixels.shape[0] * pixels.shape[1] for pixels in images)
     common = sorted(value for value, number in counts.items() if number >= _LEAST_SHARE * total)
+    if not all(_has_inside(images, value) for value in common):
+        return []  # A band along an edge.
     return common if 2 <= len(common) <= _MOST_OBJECTS and len(counts) <= 2 * len(common) else []
+
+
+def _has_inside(images: Sequence[Shaped[np.ndarray, "..."]], label: int) -> bool:
+    """Whether a label is more than a thin line in some image."""
+    import cv2
+
+    for pixels in images:
+        region = (_keys(pixels) == label).astype(np.uint8)
+        if 4 * int(cv2.erode(region, np.ones((3, 3), np.uint8)).sum()) > int(region.sum()) > 0:
+            return True
+    return False
 
 
 def _coverage(pixels: Shaped[np.ndarray, "..."], label: int) -> UInt8[np.ndarray, "h w"]:

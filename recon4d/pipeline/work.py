@@ -214,7 +214,7 @@ def _take_up(output: Path, folder: Path, job: dict[str, Any], *, resume: bool, o
                     fix="repeat the options of then, or start anew with --overwrite instead of --resume",
                 )
             seconds = {str(name): float(value) for name, value in left["seconds"].items()}
-            return _saved(Work(output, folder, job, True, seconds))
+            return _saved(Work(output, folder, job, True, seconds, stage=str(left["stage"])))
         if not overwrite:
             raise InputError(
                 f"-o {output}",
@@ -248,12 +248,14 @@ def _read(folder: Path) -> dict[str, Any] | None:
 
 def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
     """What differs between two jobs, in words; empty where they are the same."""
-    found = [name.replace("_", " ") for name in new if name != "settings" and old.get(name) != new[name]]
+    found = ["input"] if old.get("input") != new["input"] else []
     settings = old.get("settings")
     before: dict[str, Any] = settings if isinstance(settings, dict) else {}
     for name, value in new["settings"].items():
         if before.get(name) != value:
             found.append(f"--{name.replace('_', '-')} ({before.get(name)}, now {value})")
+    if not found and old != new:
+        found.append("version or preset of recon4d")
     return ", ".join(found)
 
 

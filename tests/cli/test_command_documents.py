@@ -12,17 +12,18 @@ import pytest
 from recon4d.cli import main
 from recon4d.evaluate import PROTOCOLS, Evaluation
 
-PAGES = ("docs/synthesize.md", "docs/evaluate.md")
+PAGES = ("docs/synthesize.md", "docs/evaluate.md", "docs/reconstruct.md")
+COMMANDS = ("synthesize", "evaluate", "reconstruct")
 
 
 @pytest.fixture(scope="module")
 def options() -> dict[str, set[str]]:
-    """The options of both commands, from their help."""
+    """The options of each command, from its help."""
     import contextlib
     import io
 
     found = {}
-    for name in ("synthesize", "evaluate"):
+    for name in COMMANDS:
         text = io.StringIO()
         with contextlib.redirect_stdout(text):
             assert main([name, "--help"]) == 0
@@ -34,14 +35,14 @@ def options() -> dict[str, set[str]]:
 def test_every_option_that_a_page_names_exists(repository: Path, options: dict[str, set[str]], page: str) -> None:
     named = set(re.findall(r"`(--[a-z-]+)", (repository / page).read_text()))
     assert len(named) > 4
-    assert named <= options["synthesize"] | options["evaluate"]
+    assert named <= set().union(*options.values())
 
 
 @pytest.mark.parametrize("page", [*PAGES, "README.md"])
 def test_every_command_that_a_page_shows_can_be_given(
     repository: Path, options: dict[str, set[str]], page: str
 ) -> None:
-    shown = re.findall(r"^ *recon4d (synthesize|evaluate) (.*)$", (repository / page).read_text(), flags=re.MULTILINE)
+    shown = re.findall(rf"^ *recon4d ({'|'.join(COMMANDS)}) (.*)$", (repository / page).read_text(), flags=re.MULTILINE)
     assert shown
     for command, rest in shown:
         given = [word for word in shlex.split(rest, comments=True) if word.startswith("-")]

@@ -8,10 +8,11 @@ import torch
 import recon4d
 from recon4d import Camera, Surfels
 from recon4d.cli import demo, main
-from recon4d.data import read_image, read_video
+from recon4d.data import read_video
 from recon4d.field import Field, IdentityWarp
 from recon4d.render import available_backends
 from recon4d.scene import Layer, Scene, content_hash, load, save
+from tests.pipeline import tiny
 
 
 def make_scene(*, frames: int = 3) -> Scene:
@@ -101,39 +102,30 @@ def test_info_of_what_is_no_scene_is_one_line(tmp_path, capsys):
     assert "missing.r4d" in printed.err
 
 
-def test_demo_makes_a_video_a_picture_and_a_scene(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(demo, "SURFELS", 500)
-    monkeypatch.setattr(demo, "REFERENCE_SURFELS", 500)
+def test_demo_does_the_real_job_and_names_its_files(tmp_path, capsys, monkeypatch):
+    small = tiny.config(iterations=8)
+    whole = demo.make_scene
+    monkeypatch.setattr(demo, "make_scene", lambda *a, **k: whole(*a, **(k | {"config": small})))
+    monkeypatch.setattr(demo, "TURNTABLE_SIDE", 48)
     folder = tmp_path / "new" / "folder"
-    assert main(["demo", "-o", str(folder), "--creature", "fish", "--size", "32", "--seconds", "0.125"]) == 0
+    assert main(["demo", "-o", str(folder), "--creature", "fish", "--size", "64", "--frames", "10"]) == 0
     out = capsys.readouterr().out
-    assert sorted(path.name for path in folder.iterdir()) == ["fish.mp4", "fish.png", "fish.r4d"]
-    assert "Rendered 3 frames of 500 surfels" in out
-    for path in folder.iterdir():
+    assert sorted(path.name for path in folder.iterdir()) == ["fish-turntable.mp4", "fish.mp4", "fish.r4d"]
+    for path in (*folder.iterdir(), folder / "fish.r4d" / "report.html"):
         assert str(path) in out
-
-    video = read_video(folder / "fish.mp4")
-    assert video.frames.shape == (3, 32, 64, 3)
-    first = read_image(folder / "fish.png")
-    assert first.shape == (32, 64, 3)
-    left, right = first[:, :32].astype(int), first[:, 32:].astype(int)
-    # The fish is on both halves, inside a frame of plain background, and normals look unlike colours.
-    plain = round(255 * demo.BACKGROUND)
-    for half in (left, right):
-        drawn = abs(half - plain).max(axis=-1) > 20
-        assert 0.01 < drawn.mean() < 0.8
-        assert not drawn[[0, -1]].any()
-        assert not drawn[:, [0, -1]].any()
+    assert read_video(folder / "fish.mp4").frames.shape == (10, 64, 64, 3)
+    turntable = read_video(folder / "fish-turntable.mp4").frames
+    assert turntable.shape[1:] == (48, 96, 3)
+    left, right = turntable[0][:, :48].astype(int), turntable[0][:, 48:].astype(int)
     assert abs(left - right).max() > 40
-
     scene = load(folder / "fish.r4d")
-    assert scene.frame_times.tolist() == [0.0, 1 / 24, 2 / 24]
-    assert [layer.name for layer in scene.layers] == ["fish"]
+    assert len(scene.frame_times) == 10
+    assert scene.provenance["made_by"] == "recon4d reconstruct"
 
 
 @pytest.mark.parametrize(
     ("arguments", "named"),
-    [(["--creature", "unicorn"], "creature"), (["--size", "2"], "--size"), (["--seconds", "nan"], "--seconds")],
+    [(["--creature", "unicorn"], "--creature"), (["--size", "2"], "--size"), (["--frames", "1"], "--frames")],
 )
 def test_demo_with_a_wrong_option_is_one_line_and_makes_nothing(tmp_path, capsys, arguments, named):
     folder = tmp_path / "demo"
