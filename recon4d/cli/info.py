@@ -46,6 +46,7 @@ def show_scene(path: Path) -> None:
     columns = ["layer", "kind", "surfels", "colours", "warp", "from", "to"]
     print_table(columns, [_layer_row(layer, scene.frame_times) for layer in scene.layers])
     metrics, provenance = _metrics(path, scene)
+    provenance = {name: value for name, value in provenance.items() if metrics.get(name) != value}
     for title, values in (("metrics", metrics), ("provenance", provenance)):
         if values:
             print_line("")
@@ -143,18 +144,29 @@ def _metrics(path: Path, scene: Scene) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _lines(values: dict[str, Any], depth: int) -> Iterator[str]:
-    """One line for each value, objects indented below their name; long values are cut, lists of objects counted."""
+    """One line for each value; objects and lists of texts are indented below their name, other long lists counted.
+
+    What is null or empty says nothing and is left out.
+    """
+    indent = "  " * depth
     for name, value in values.items():
-        indent = "  " * depth
-        if isinstance(value, dict) and value:
+        if value is None or value in ({}, []):
+            continue
+        if isinstance(value, dict):
             yield f"{indent}{name}"
             yield from _lines(value, depth + 1)
-            continue
-        if isinstance(value, list) and len(value) > 1 and all(isinstance(item, dict) for item in value):
-            text = f"{len(value)} entries"
-        elif isinstance(value, float):
-            text = f"{value:.6g}"
+        elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+            yield f"{indent}{name}"
+            yield from (f"{indent}  - {_text(item)}" for item in value)
         else:
-            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-        text = " ".join(text.split())
-        yield f"{indent}{name}: {text if len(text) <= _LONGEST else text[: _LONGEST - 3] + '...'}"
+            yield f"{indent}{name}: {_text(value)}"
+
+
+def _text(value: object) -> str:
+    """A value on one line, of bounded length."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = " ".join((value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).split())
+    if isinstance(value, list) and (len(text) > _LONGEST or any(isinstance(item, dict) for item in value)):
+        return f"{len(value)} entries"
+    return text if len(text) <= _LONGEST else text[: _LONGEST - 3] + "..."

@@ -76,13 +76,15 @@ def test_info_describes_the_scene(tmp_path, capsys):
 def test_info_shows_metrics_and_the_report_of_a_reconstruction(tmp_path, capsys):
     path = tmp_path / "dots.r4d"
     save(make_scene(), path)
-    (path / "metrics.json").write_text('{"psnr": 27.25, "frames": [{"psnr": 1}, {"psnr": 2}]}')
+    (path / "metrics.json").write_text(
+        '{"psnr": 27.25, "frames": [{"psnr": 1}, {"psnr": 2}], "lpips": null, "warnings": ["one", "two"]}'
+    )
     (path / "report.html").write_text("<html></html>")
     assert main(["info", str(path)]) == 0
     lines = [line.rstrip() for line in capsys.readouterr().out.splitlines()]
     assert f"report: {path / 'report.html'}" in lines
     at = lines.index("metrics")
-    assert lines[at + 1 : at + 3] == ["  psnr: 27.25", "  frames: 2 entries"]
+    assert lines[at + 1 : at + 6] == ["  psnr: 27.25", "  frames: 2 entries", "  warnings", "    - one", "    - two"]
     (path / "metrics.json").write_text("no JSON")
     assert main(["info", str(path)]) == 0
     assert "  metrics.json: cannot be read:" in capsys.readouterr().out
