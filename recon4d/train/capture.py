@@ -96,7 +96,8 @@ class Capture:
             digest.update(repr((camera.K.tolist(), camera.cam_from_world.tolist())).encode())
         for known in (self.points, self.point_colors):
             digest.update(b"none" if known is None else np.ascontiguousarray(known).data)
-        digest.update(b"none" if self.tracks is None else self.tracks.positions.tobytes() + self.tracks.ids.tobytes())
+        tracked = None if self.tracks is None else (self.tracks.positions, self.tracks.frames, self.tracks.ids)
+        digest.update(b"none" if tracked is None else b"".join(array.tobytes() for array in tracked))
         return digest.hexdigest()
 
 
