@@ -125,11 +125,13 @@ def _with_solved_focal(
 @contextmanager
 def _quiet(pycolmap: Any) -> Iterator[None]:
     before = pycolmap.logging.minloglevel
-    pycolmap.logging.minloglevel = 3
+    # Bundle adjustment called by itself logs whatever the level.
+    verbose = pycolmap.logging.verbose_level
+    pycolmap.logging.minloglevel, pycolmap.logging.verbose_level = 3, -1
     try:
         yield
     finally:
-        pycolmap.logging.minloglevel = before
+        pycolmap.logging.minloglevel, pycolmap.logging.verbose_level = before, verbose
 
 
 def _write_database(
@@ -152,7 +154,7 @@ def _write_database(
         rig.add_ref_sensor(camera.sensor_id)
         database.write_rig(rig, use_rig_id=True)
         observed = []
-        wanted = _longest(tracks, keyframes)
+        wanted = longest(tracks, keyframes)
         for number, frame in enumerate(keyframes.tolist(), start=1):
             positions, ids = tracks.at(frame)
             positions, ids = positions[wanted[ids]], ids[wanted[ids]]
@@ -183,7 +185,9 @@ def _write_database(
     return observed
 
 
-def _longest(tracks: Tracks, keyframes: Int64[np.ndarray, " k"]) -> Bool[np.ndarray, " n"]:
+def longest(
+    tracks: Tracks, keyframes: Int64[np.ndarray, " k"], enough: int = _POINTS_A_KEYFRAME
+) -> Bool[np.ndarray, " n"]:
     """Which tracks to use: those in most keyframes first, until every keyframe has enough."""
     seen = np.zeros((tracks.count, len(keyframes)), bool)
     for column, frame in enumerate(keyframes.tolist()):
@@ -194,7 +198,7 @@ def _longest(tracks: Tracks, keyframes: Int64[np.ndarray, " k"]) -> Bool[np.ndar
     for track in np.argsort(-lengths, kind="stable").tolist():
         if lengths[track] < 2:
             break
-        if (filled[seen[track]] < _POINTS_A_KEYFRAME).any():
+        if (filled[seen[track]] < enough).any():
             wanted[track] = True
             filled += seen[track]
     return wanted

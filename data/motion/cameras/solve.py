@@ -1,8 +1,9 @@
 """Stage 3: find the cameras of a clip, and say what was chosen and how healthy it is.
 
 `auto` measures how the background moves, tries what that suggests, passes every result through the gates, and falls
-back step by step: focal length solved for, focal length fixed, the upper part of the subject alone (legs move most), a
-camera that only turns, and at last one that stands still, which is said plainly.
+back step by step: the subject grown from a piece of the clip, mapping with the focal length solved for, or fixed, the
+upper part of the subject alone (legs move most), a camera that only turns, and at last one that stands still, which is
+said plainly.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from jaxtyping import Bool, Float64, Int64, UInt8
 from recon4d.core import Camera, InputError
 from recon4d.data.motion.cameras import between, gates
 from recon4d.data.motion.cameras.background import background_motion
-from recon4d.data.motion.cameras.mapping import Model, map_tracks, pixel_scale
+from recon4d.data.motion.cameras.growth import Grown, grow
+from recon4d.data.motion.cameras.loops import close_loops
+from recon4d.data.motion.cameras.mapping import Model, longest, map_tracks, pixel_scale
 from recon4d.data.motion.cameras.record import (
     Attempt,
     BackgroundMotion,
@@ -31,6 +34,7 @@ from recon4d.data.motion.cameras.record import (
 from recon4d.data.motion.cameras.rotation import Turning, turning_camera
 from recon4d.data.motion.clip import Clip
 from recon4d.data.motion.flow import require_sequence
+from recon4d.data.motion.selection import evenly_in_motion, nearest_marked
 from recon4d.data.motion.stage import (
     Progress,
     StageCache,
@@ -41,12 +45,15 @@ from recon4d.data.motion.stage import (
 )
 from recon4d.data.motion.tracks import Tracks, TrackSettings, track_points
 
-_VERSION = 1
+_VERSION = 2
 _ASSUMED_FOCAL = 1.2  # Multiple of the long side, where nothing tells it.
 _TURNS_ENOUGH = 30.0  # Degrees seen of a subject that make object mode worth more than the scene's cameras.
 _HARDLY_TURNS = 3.0
 _ONLY_TURNS = 0.7  # Share of the background on one homography from which a camera may be taken to only turn.
 _SURELY_ONLY_TURNS, _TURNING_ERROR = 0.9, 0.5  # As above, and pixels at a long side of 864.
+_GROWN_KEYFRAMES, _GROWN_POINTS = 50, 150  # More take longer and were not better.
+_FIRM = 0.25  # Trust from which a point belongs to the part that keeps its shape.
+_LEAST_FIT = 0.5
 _SUBJECT_TRACKS = TrackSettings()
 _SCENE_TRACKS = TrackSettings(max_side=480, cell=9)
 
@@ -58,6 +65,7 @@ class _Tried:
     attempt: Attempt
     model: Model | None
     tracks: Tracks
+    closed: int = 0
 
 
 def solve_cameras(
@@ -247,7 +255,7 @@ class _Solver:
     def _subject_ways(self) -> list[Callable[[], _Tried]]:
         assert self.masks is not None
         masks = self.masks
-        ways = self._ways("subject", lambda: self._tracks(masks, _SUBJECT_TRACKS))
+        ways = [self._grown, *self._ways("subject", lambda: self._tracks(masks, _SUBJECT_TRACKS))]
         upper = self._ways("upper part of the subject", lambda: self._tracks(_upper(masks), _SUBJECT_TRACKS))
         return [*ways, upper[-1]]
 
@@ -287,6 +295,28 @@ class _Solver:
             attempt = replace(attempt, name=f"{name} (stopped by the time limit)")
         return _Tried(attempt, model, tracks)
 
+    def _grown(self) -> _Tried:
+        """The subject's tracks, with what was seen again after a turn, grown from a piece."""
+        assert self.masks is not None
+        start = time.monotonic()
+        tracks = self._tracks(self.masks, _SUBJECT_TRACKS)
+        keyframes = evenly_in_motion(self.clip.motion, min(_GROWN_KEYFRAMES, self.settings.keyframes))
+        if self.clip.masks is not None and not self.clip.masked.all():
+            keyframes = nearest_marked(keyframes, self.clip.masked)
+        closed, pairs = close_loops(self.clip, self.masks, tracks, keyframes)
+        grown = grow(
+            closed, tracks, keyframes, self.size, self.focal, longest(closed, keyframes, _GROWN_POINTS),
+            solve_focal=self.focal_source == "assumed",
+        )  # fmt: skip
+        name = f"subject, grown from a piece, {len(pairs)} views seen again"
+        model = None if grown is None else _model_of(grown, keyframes)
+        source, seconds = self.clip.source_frames, time.monotonic() - start
+        attempt = gates.judge(model, name, keyframes, source, self.size, seconds, most_jerk=1.0)
+        if grown is not None and grown.fit < _LEAST_FIT:
+            text = f"only {100 * grown.fit:.0f} % of what was followed fits one body"
+            attempt = replace(attempt, accepted=False, failures=(*attempt.failures, text))
+        return _Tried(attempt, model, closed, len(pairs))
+
     def _partial(self) -> CameraSolution | None:
         """A subject solved in half of the keyframes or more, everything else in order: smooth between them."""
         for tried in self.found:
@@ -317,7 +347,10 @@ class _Solver:
         if chosen == "object":
             if attempt.range_degrees < 90:
                 notes.append(f"the subject was seen from {attempt.range_degrees:.0f} degrees: views beyond are guesses")
-            notes.append("a subject that bends is seen to turn less than it does")
+            if not tried.closed:
+                notes.append(
+                    "no view was seen again: a subject that bends may be seen to turn more or less than it does"
+                )
         if model.timed_out:
             notes.append("mapping was stopped by its time limit: another run may give other poses")
         poses, points = between.tidy_world(poses, model.points)
@@ -377,6 +410,16 @@ class _Solver:
     ) -> CameraSolution:
         cameras = _cameras(poses, focal, self.size)
         return CameraSolution(cameras, solved, points, ids, errors, health, self.key)
+
+
+def _model_of(grown: Grown, keyframes: Int64[np.ndarray, " k"]) -> Model:
+    """The part that keeps its shape, as a model."""
+    firm = grown.trust > _FIRM
+    error = float(np.average(grown.point_errors[firm], weights=grown.trust[firm])) if firm.any() else np.inf
+    return Model(
+        keyframes, grown.cam_from_world, grown.focal, grown.points[firm], grown.point_ids[firm].astype(np.int32),
+        grown.point_errors[firm], error, False,
+    )  # fmt: skip
 
 
 def _thinned(keyframes: Int64[np.ndarray, " k"], most: int) -> Int64[np.ndarray, " k"]:
