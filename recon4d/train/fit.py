@@ -27,8 +27,10 @@ from recon4d.train.config import FitConfig
 from recon4d.train.correspondences import draw_pair, motion_error
 from recon4d.train.density import Density, relocate
 from recon4d.train.frames import Frame, Frames, crop_camera, load_frames
+from recon4d.train.grow import grow_bones
 from recon4d.train.initialise import create_model
 from recon4d.train.model import Model, merged
+from recon4d.train.moving_object import MovingObject
 from recon4d.train.objective import Objective
 from recon4d.train.optimizer import Optimizer
 from recon4d.train.visibility import contributions
@@ -197,6 +199,11 @@ def _relocate(state: State, level: tuple[Frame, ...], config: FitConfig, generat
     if looking and state.step >= config.after(config.surface_from):
         unseen = [given < config.unseen_pixels for given in contributions(model, level, _LOOKED_AT)]
     for number, part in enumerate(model.parts):
+        if isinstance(part, MovingObject) and _grows_now(state.step, config):
+            met = state.density[number]
+            share = -(-(config.bones - config.bones_at_first) // len(config.bone_growth))
+            most = min(share, config.bones - len(part.rest))
+            grow_bones(part, state.optimizer, met.gradient / met.seen.clamp_min(1), most)
         state.density[number] = relocate(
             part,
             state.optimizer,
@@ -207,6 +214,11 @@ def _relocate(state: State, level: tuple[Frame, ...], config: FitConfig, generat
             generator=generator,
             unseen=unseen[number],
         )
+
+
+def _grows_now(step: int, config: FitConfig) -> bool:
+    """Whether bones grow at this relocation: the first one at or after each of the moments."""
+    return any(0 <= step - config.after(moment) < config.density_every for moment in config.bone_growth)
 
 
 def _track_loss(

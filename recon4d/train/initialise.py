@@ -16,6 +16,7 @@ from recon4d.train.model import Model
 from recon4d.train.moving_object import MovingObject, create_object
 from recon4d.train.part import Part
 from recon4d.train.root import root_path
+from recon4d.train.tighten import tightened
 
 
 def create_model(capture: Capture, frames: Frames, config: FitConfig, device: torch.device) -> tuple[Model, list[str]]:
@@ -81,7 +82,7 @@ def _shape(seen: tuple[Frame, ...], canonical_time: float, config: FitConfig) ->
         count=config.initial_surfels,
         generator=generator,
     )
-    return hull, root, []
+    return tightened(hull, seen, root, canonical_time), root, []
 
 
 def _hull_factor(frames: Frames, number: int, config: FitConfig) -> int:
