@@ -160,12 +160,21 @@ class Case:
 
 @dataclass(frozen=True)
 class Ran:
-    """How a step ran: `code` None means that it was stopped after the time limit."""
+    """How a step ran.
+
+    Attributes:
+        code: exit code; None where it was stopped after the time limit.
+        seconds, cpu_seconds: by the clock, and of all its threads.
+        megabytes: peak memory.
+        load: mean number of programs that wanted a core during the last minutes; times are true where it is no more
+            than the number of cores.
+    """
 
     code: int | None
     seconds: float
     cpu_seconds: float
     megabytes: float
+    load: float
 
 
 @dataclass
@@ -271,6 +280,7 @@ class Bench:
             "seconds": round(ran.seconds, 1),
             "cpu_seconds": round(ran.cpu_seconds, 1),
             "megabytes": round(ran.megabytes),
+            "load": round(ran.load, 1),
         }
         told = scene / "metrics.json"
         metrics = json.loads(told.read_text(encoding="utf-8")) if told.is_file() else {}
@@ -345,6 +355,7 @@ def run_step(command: list[str], log: Path, limit: float) -> Ran:
         time.monotonic() - begun,
         usage.ru_utime + usage.ru_stime,
         usage.ru_maxrss * per_unit / 1e6,
+        os.getloadavg()[1],
     )
 
 
@@ -394,6 +405,12 @@ def table(row: str, results: list[dict[str, Any]]) -> str:
         lines.append(f"| {result['subject']} | {' | '.join(cells)} |")
     lines.append("")
     lines += [f"- {result['subject']}: {warning}" for result in results for warning in result["warnings"]]
+    lines += [
+        f"- {result['subject']}: the machine was busy (load {result['load']:g} on {result['cores']} cores), so "
+        "the seconds are too many"
+        for result in results
+        if result["load"] > result["cores"] + 1
+    ]
     return "\n".join(lines).rstrip() + "\n"
 
 

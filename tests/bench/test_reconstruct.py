@@ -99,7 +99,7 @@ def test_what_is_there_is_not_run_again_and_a_failure_leaves_nothing(tmp_path, c
         scores = [word for word in command if word.endswith(".scores.json")]
         if scores:
             Path(scores[0]).write_text(json.dumps({"psnr": 31.5, "chamfer_percent": 2.0, "ssim": None, "notes": []}))
-        return Ran(1 if "jelly" in log.name else 0, 250.0, 400.0, 900.0)
+        return Ran(1 if "jelly" in log.name else 0, 250.0, 400.0, 900.0, 0.5)
 
     monkeypatch.setattr(reconstruct, "run_step", step)
     monkeypatch.delenv("RECON4D_SAMPLES", raising=False)
@@ -127,7 +127,7 @@ def test_a_reconstruction_is_kept_when_what_follows_fails(tmp_path, capsys, monk
         log.write_text("")
         if name == "reconstruct":
             Path(command[command.index("-o") + 1]).mkdir(exist_ok=True)
-        return Ran(1 if name == "evaluate" else 0, 10.0, 20.0, 30.0)
+        return Ran(1 if name == "evaluate" else 0, 10.0, 20.0, 30.0, 0.5)
 
     monkeypatch.setattr(reconstruct, "run_step", step)
     arguments = ["--rows", "orbit", "--subjects", "fish", "--out", str(tmp_path)]
@@ -140,9 +140,12 @@ def test_a_reconstruction_is_kept_when_what_follows_fails(tmp_path, capsys, monk
 
 def test_warnings_stand_below_the_table():
     result = {"subject": "cat", "scores": {"psnr_masked": 20.0}, "warnings": ["seen from one side"]}
-    text = table("real", [result | {"seconds": 1.0, "cpu_seconds": 1.0, "megabytes": 1}])
+    ran = {"seconds": 1.0, "cpu_seconds": 1.0, "megabytes": 1, "load": 1.5, "cores": 2}
+    text = table("real", [result | ran])
     assert "| cat | 20 (missed) |" in text
     assert "- cat: seen from one side" in text
+    assert "busy" not in text
+    assert "- cat: the machine was busy (load 9 on 2 cores)" in table("real", [result | ran | {"load": 9.0}])
 
 
 def test_an_unknown_row_is_an_error(capsys):
