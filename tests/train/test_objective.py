@@ -7,31 +7,58 @@ from dataclasses import fields, replace
 import pytest
 import torch
 
+from recon4d.core import quaternion
 from recon4d.field import BonesWarp
 from recon4d.render import rasterize
+from recon4d.scene import merge_surfels
 from recon4d.train import FitConfig, Weights
+from recon4d.train.hull import Hull
+from recon4d.train.moving_object import MovingObject, create_object
 from recon4d.train.objective import Objective
+from tests.train import room
 from tests.train.moving import camera, subject
 
 NOTHING = Weights(**{field.name: 0.0 for field in fields(Weights)})
+# Those of tracks and cameras are no part of one view's losses: tests/train/test_fit_rooms.py has them.
+OF_A_VIEW = [field.name for field in fields(Weights) if field.name not in ("tracks", "cameras")]
 TIME = 0.3
 
 
-def losses(weights: Weights, *, wrong: bool, surface: bool = True) -> torch.Tensor:
+def part_like(*, wrong: bool) -> MovingObject:
+    """The subject's surfels on four bones that stand still, or that do not agree."""
+    field = subject()
+    assert isinstance(field.warp, BonesWarp)
+    canonical = field.canonical
+    hull = Hull(canonical.centers, canonical.rotations_wxyz, torch.rand(1500, 3), 0.04, 1.8, 1.0, 1.0)
+    root = field.warp.root
+    assert root is not None
+    still = replace(root, translations=root.translations * 0)
+    part = create_object(
+        "object", hull, still, 0.5, [0.0, 0.5, 1.0], bones=4, opacity=0.9, sh_degree=0, per_control=1.0
+    )
+    if wrong:
+        generator = torch.Generator().manual_seed(1)
+        for name in ("bone_rotations", "bone_translations"):
+            part.parameters[name].data += 0.3 * torch.randn(part.parameters[name].shape, generator=generator)
+    return part
+
+
+def losses(weights: Weights, *, wrong: bool, surface: bool = True, step: int = 0) -> torch.Tensor:
     """All losses of the true subject against its own image, or against another moment's."""
     field, seen_from = subject(), camera(0.5, 0.3, 32)
-    assert isinstance(field.warp, BonesWarp)
-    objective = Objective(FitConfig(weights=weights, longest_scale=0.01), field.warp.rest_translations, 1.8)
+    objective = Objective(FitConfig(weights=weights, longest_scale=0.01))
     output = rasterize(field.at(TIME), seen_from)
     target = rasterize(field.at(0.9 if wrong else TIME), seen_from)
+    part = part_like(wrong=wrong)
     canonical = field.canonical.replace(
         scales=field.canonical.scales * (torch.tensor([1.0, 9.0]) if wrong else 0.1),
         opacities=field.canonical.opacities * 0 + (0.5 if wrong else 1.0),
     )
-    rotations, translations = (x[0] for x in field.warp.transforms_at(torch.tensor([TIME], dtype=torch.float64)))
-    total = objective.image(output, seen_from, target.color, target.alpha, surface=surface)
-    total = total + objective.shape(canonical, surface=surface)
-    return total + objective.motion(field.warp, rotations, translations)
+    if wrong:
+        canonical = canonical.replace(rotations_wxyz=quaternion.normalize(canonical.rotations_wxyz.flip(0)))
+    total = objective.image(output, seen_from, target.color, [target.alpha], 1.8, 4.0, surface=surface)
+    total = total + objective.shape(part, canonical, step, surface=surface)
+    return total + objective.motion(part, part.at(TIME, torch.eye(4)), step)
 
 
 def test_without_weights_only_colour_counts():
@@ -39,19 +66,51 @@ def test_without_weights_only_colour_counts():
     assert losses(NOTHING, wrong=True).item() > 0.01
 
 
-@pytest.mark.parametrize("name", [field.name for field in fields(Weights)])
+@pytest.mark.parametrize("name", OF_A_VIEW)
 def test_every_weight_counts(name: str):
     # All of the structural share would take the whole of the L1 away.
     weights = replace(NOTHING, **{name: 0.5})
     assert losses(weights, wrong=True).item() != pytest.approx(losses(NOTHING, wrong=True).item(), rel=1e-4)
 
 
-@pytest.mark.parametrize("name", ["normal", "distortion", "entropy"])
+@pytest.mark.parametrize("name", ["normal", "distortion", "entropy", "smoothness"])
 def test_surface_losses_wait_for_their_time(name: str):
     weights = replace(NOTHING, **{name: 0.5})
     assert losses(weights, wrong=True, surface=False).item() == losses(NOTHING, wrong=True).item()
 
 
-@pytest.mark.parametrize("name", ["dssim", "mask", "entropy", "scale", "anisotropy"])
+@pytest.mark.parametrize(
+    "name", ["dssim", "mask", "entropy", "scale", "anisotropy", "rigidity", "acceleration", "rank"]
+)
 def test_the_truth_costs_nothing(name: str):
-    assert abs(losses(replace(NOTHING, **{name: 0.5}), wrong=False).item()) < 1e-6
+    assert abs(losses(replace(NOTHING, **{name: 0.5}), wrong=False).item()) < 1e-5
+
+
+def test_every_surfel_is_smoothed_in_its_turn():
+    part = part_like(wrong=False)
+    objective = Objective(FitConfig(weights=replace(NOTHING, smoothness=1.0)))
+    touched = torch.zeros(len(part), dtype=torch.int64)
+    for step in range(8):
+        canonical = part.surfels()
+        turned = canonical.rotations_wxyz.detach().flip(0).requires_grad_()
+        objective.shape(part, canonical.replace(rotations_wxyz=turned), step, surface=True).backward()
+        assert turned.grad is not None
+        touched += turned.grad.abs().sum(-1) > 0
+    assert int(touched.min()) >= 1
+
+
+def test_each_object_has_a_mask_of_its_own():
+    """Exchanged masks cost more than the right ones, though their union is the same."""
+    view = room.seen_from(3)
+    owner = torch.cat([torch.full((500,), 0), torch.full((500,), 1), torch.full((1500,), 2)])
+    surfels = merge_surfels([*room.balls_at(TIME), room.WALLS])
+    surfels = surfels.replace(features=(owner[:, None] == torch.arange(2)).float())
+    output = rasterize(surfels, view, background=torch.zeros(5))
+    masks = [output.color[..., 3:4], output.color[..., 4:5]]
+    objective = Objective(FitConfig(weights=replace(NOTHING, mask=1.0)))
+    right, exchanged = (
+        objective.image(output, view, output.color[..., :3], given, 0.8, 4.0, surface=False).item()
+        for given in (masks, masks[::-1])
+    )
+    assert right == 0.0
+    assert exchanged > 0.05
