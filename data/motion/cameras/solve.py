@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Bool, Float64, Int64, UInt8
 
-from recon4d.core import Camera, InputError
+from recon4d.core import InputError
 from recon4d.data.motion.cameras import between, gates
 from recon4d.data.motion.cameras.background import background_motion
 from recon4d.data.motion.cameras.growth import Grown, grow
@@ -32,6 +31,7 @@ from recon4d.data.motion.cameras.record import (
     CameraSolution,
 )
 from recon4d.data.motion.cameras.rotation import Turning, turning_camera
+from recon4d.data.motion.cameras.stored import cameras_of, store, unpacked
 from recon4d.data.motion.clip import Clip
 from recon4d.data.motion.flow import require_sequence
 from recon4d.data.motion.selection import evenly_in_motion, nearest_marked
@@ -45,7 +45,7 @@ from recon4d.data.motion.stage import (
 )
 from recon4d.data.motion.tracks import Tracks, TrackSettings, track_points
 
-_VERSION = 2
+_VERSION = 3
 _ASSUMED_FOCAL = 1.2  # Multiple of the long side, where nothing tells it.
 _TURNS_ENOUGH = 30.0  # Degrees seen of a subject that make object mode worth more than the scene's cameras.
 _HARDLY_TURNS = 3.0
@@ -78,8 +78,9 @@ def solve_cameras(
 ) -> CameraSolution:
     """Find a camera for each frame.
 
-    With masks and a moving background, `auto` solves for both the background and the subject, and takes the subject's
-    poses where they pass the gates and see it from 30 degrees or more, else the background's.
+    With masks, `auto` takes the subject's poses before a plain or still background; before one that moves, the camera's
+    where the background's parallax fixes it, else the subject's where they see it from 30 degrees or more, else a
+    camera that only turns.
 
     Args:
         clip: frames of one camera (of several only where their cameras are given).
@@ -98,10 +99,10 @@ def solve_cameras(
     key = stage_key("cameras", _VERSION, settings, clip.key, array_digest(masks))
     stored = cache.load("cameras", key) if cache else None
     if stored is not None:
-        return _unpacked(stored, clip, key)
+        return unpacked(stored, clip, key)
     solution = _Solver(clip, masks, settings, cache, progress, key).solve()
     if cache is not None:
-        _store(cache, solution)
+        store(cache, solution)
     return solution
 
 
@@ -181,12 +182,12 @@ class _Solver:
             return self._object_only()
         turning = self._only_turns()
         scene = None if turning else self._first_healthy(self._scene_ways())
-        subject = self._first_healthy(self._subject_ways())
-        if subject is not None and (scene is None or subject.attempt.range_degrees >= _TURNS_ENOUGH):
-            seen = f"{subject.attempt.range_degrees:.0f} degrees"
-            return self._mapped(subject, "object", f"the subject is seen from {seen} as it turns or is walked around")
         if scene is not None:
             return self._mapped(scene, "scene", "the background moves and its points fix the camera")
+        subject = self._first_healthy(self._subject_ways())
+        if subject is not None and subject.attempt.range_degrees >= _TURNS_ENOUGH:
+            seen = f"{subject.attempt.range_degrees:.0f} degrees"
+            return self._mapped(subject, "object", f"the subject is seen from {seen} as it turns or is walked around")
         return self._turned(turning) if turning else self._turning_or_still()
 
     def _object_only(self) -> CameraSolution:
@@ -351,6 +352,10 @@ class _Solver:
                 notes.append(
                     "no view was seen again: a subject that bends may be seen to turn more or less than it does"
                 )
+        elif self.masks is not None:
+            notes.append(
+                "these are the camera's poses: where the subject itself turns, object mode may show more sides"
+            )
         if model.timed_out:
             notes.append("mapping was stopped by its time limit: another run may give other poses")
         poses, points = between.tidy_world(poses, model.points)
@@ -408,7 +413,7 @@ class _Solver:
         errors: Any,
         health: CameraHealth,
     ) -> CameraSolution:
-        cameras = _cameras(poses, focal, self.size)
+        cameras = cameras_of(poses, focal, self.size)
         return CameraSolution(cameras, solved, points, ids, errors, health, self.key)
 
 
@@ -448,36 +453,3 @@ def _upper(masks: UInt8[np.ndarray, "t h w"]) -> UInt8[np.ndarray, "t h w"]:
             end = rows[0] + round(0.55 * (rows[-1] - rows[0] + 1))
             result[t, :end] = mask[:end]
     return result
-
-
-def _cameras(poses: Float64[np.ndarray, "t 4 4"], focal: float, size: tuple[int, int]) -> tuple[Camera, ...]:
-    width, height = size
-    K = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=torch.float64)
-    return tuple(Camera(K, torch.from_numpy(np.array(pose)), width, height) for pose in poses)
-
-
-def _store(cache: StageCache, solution: CameraSolution) -> None:
-    arrays = {
-        "K": np.stack([camera.K.numpy() for camera in solution.cameras]),
-        "cam_from_world": np.stack([camera.cam_from_world.numpy() for camera in solution.cameras]),
-        "solved": solution.solved,
-        "points": solution.points,
-        "point_ids": solution.point_ids,
-        "point_errors": solution.point_errors,
-    }
-    cache.store("cameras", solution.key, {"health": asdict(solution.health)}, arrays)
-
-
-def _unpacked(stored: tuple[dict[str, Any], dict[str, Any]], clip: Clip, key: str) -> CameraSolution:
-    record, arrays = stored
-    health = dict(record["health"])
-    health["attempts"] = tuple(Attempt(**{**a, "failures": tuple(a["failures"])}) for a in health["attempts"])
-    health["background"] = health["background"] and BackgroundMotion(**health["background"])
-    health["warnings"] = tuple(health["warnings"])
-    cameras = tuple(
-        Camera(torch.from_numpy(np.array(K)), torch.from_numpy(np.array(pose)), clip.width, clip.height)
-        for K, pose in zip(arrays["K"], arrays["cam_from_world"], strict=True)
-    )
-    names = ("solved", "points", "point_ids", "point_errors")
-    solved, points, ids, errors = (np.array(arrays[name]) for name in names)
-    return CameraSolution(cameras, solved, points, ids, errors, CameraHealth(**health), key)
