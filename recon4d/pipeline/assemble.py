@@ -11,12 +11,14 @@ from jaxtyping import Bool, Float32, UInt8
 
 from recon4d.core import Camera, InputError
 from recon4d.data.motion import CameraSolution, Clip, MaskHealth
+from recon4d.data.motion.mask_images import plain_score
 from recon4d.pipeline.prepare import Prepared
 from recon4d.pipeline.settings import KEEP_OUT_EVERY, KEEP_OUT_FROM, ReconstructSettings
 from recon4d.pipeline.source import Source
 from recon4d.train.capture import BackgroundKind, Capture
 
 _POINT_VIEWS = 9
+_LOOKED_AT, _PLAIN = 7, 0.9  # Frames, and the share of their border of one colour.
 
 
 @dataclass(frozen=True)
@@ -95,13 +97,19 @@ def choose_background(
     if mask_health.method == "plain":
         return "none", "the background is plain: there is nothing to reconstruct"
     motion = solution.health.background
-    if motion is not None and motion.plain:
+    if (motion is not None and motion.plain) or is_plain(clip):
         return "none", "the background is plain: there is nothing to reconstruct"
     if chosen == "object":
         if motion is not None and motion.still:
             return "camera", "the background stands still before the camera while the subject turns"
         return "none", "the cameras were solved on the subject, against which the background moves"
     return "static", "the background stands still in the world"
+
+
+def is_plain(clip: Clip) -> bool:
+    """Whether the pictures' borders are of one colour, in most of some frames."""
+    some = np.unique(np.linspace(0, len(clip) - 1, _LOOKED_AT).round().astype(int))
+    return float(np.median([plain_score(np.asarray(clip.frames[t]))[1] for t in some])) >= _PLAIN
 
 
 def assemble(

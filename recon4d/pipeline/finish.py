@@ -182,14 +182,17 @@ def _report(
         (f"{sum(capture.fitted)} of {len(capture)}", "frames fitted"),
         (f"{sum(len(layer.field) for layer in scene.layers):,}", "surfels"),
         (f"{len(scene.layers)}", "layers"),
-        (f"{minutes} min {rest} s", "of work"),
+        (f"{minutes} min {rest} s" if minutes else f"{rest} s", "of work"),
     ]
     if coverage is not None:
         summary.insert(1, (f"{coverage.azimuth_degrees:.0f}\u00b0", "seen around"))
     facts = [
         ("input", run.source.dataset.description),
         ("SHA-256 of the input", run.source.digest),
-        *((f"--{key.replace('_', '-')}", str(value)) for key, value in asdict(run.settings).items()),
+        *(
+            (f"--{key.replace('_', '-')}", "by the preset or the input" if value is None else str(value))
+            for key, value in asdict(run.settings).items()
+        ),
         *((f"{key} version", value) for key, value in _versions().items()),
         ("machine", f"{platform.machine()}, {torch.get_num_threads()} threads, device {run.config.device}"),
         ("most memory", f"{peak_memory() / (1 << 20):.0f} MiB"),

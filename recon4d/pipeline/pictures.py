@@ -99,7 +99,7 @@ def turntable(
     objects = replace(scene, layers=[layer for layer in scene.layers if layer.kind == "object"])
     frame = capture.times.index(coverage.time)
     start = cameras[frame].center_in_world.double().numpy() - coverage.middle
-    distance = 1.1 * coverage.radius / math.sin(math.radians(_FIELD_OF_VIEW / 2))
+    distance = 1.03 * coverage.radius / math.sin(math.radians(_FIELD_OF_VIEW / 2))
     views = []
     for k in range(TURNTABLE_VIEWS):
         degrees = 360 * k / TURNTABLE_VIEWS

@@ -32,7 +32,9 @@ def chart(title: str, x_title: str, y_title: str, lines: Sequence[Line], *, log:
     points = [point for line in lines for point in line.points if all(map(math.isfinite, point))]
     if len(points) < 2:
         return ""
-    log = log and min(y for _, y in points) > 0
+    # Within one power of ten a logarithm only makes the numbers odd.
+    values = [y for _, y in points]
+    log = log and min(values) > 0 and max(values) > 10 * min(values)
     raw = [math.log10(y) if log else y for _, y in points]
     (x_low, x_high), (y_low, y_high) = _span([x for x, _ in points]), _span(raw, 0.06)
 

@@ -6,6 +6,7 @@ moment goes on where it was and gives the scene that an unbroken run gives.  Doe
 
 from __future__ import annotations
 
+import errno
 import json
 import time
 from dataclasses import asdict, dataclass, replace
@@ -14,6 +15,7 @@ from typing import Any
 
 import torch
 
+import recon4d
 from recon4d.core import InputError
 from recon4d.data.files import read_json
 from recon4d.data.motion import StageCache
@@ -100,8 +102,11 @@ def reconstruct(
         try:
             outcome = _work_through(Run(found, settings, fit_config, opened, listen))
             opened.publish(keep=keep_work)
-        except OSError as error:
-            raise _disk_error(opened.folder, error) from error
+        except (OSError, MemoryError, RuntimeError) as error:
+            line = _mendable(opened.folder, error)
+            if line is None:
+                raise
+            raise line from error
     return _reconstructed(place, outcome.metrics, outcome.warnings, begun)
 
 
@@ -168,7 +173,12 @@ def _identity(source: Source, settings: ReconstructSettings, config: FitConfig) 
     for name in ("checkpoint_seconds", "snapshot_every"):
         del fit_settings[name]
     shown = asdict(settings) | {"masks": "given" if source.masks is not None else settings.masks}
-    document = {"input": source.digest, "settings": shown, "settings_of_the_fit": fit_settings}
+    document = {
+        "recon4d": recon4d.__version__,
+        "input": source.digest,
+        "settings": shown,
+        "settings_of_the_fit": fit_settings,
+    }
     plain: dict[str, Any] = json.loads(json.dumps(document))
     return plain
 
@@ -200,14 +210,24 @@ def _reconstructed(place: Path, metrics: dict[str, Any], warnings: tuple[str, ..
     )
 
 
-def _disk_error(folder: Path, error: OSError) -> Exception:
-    import errno
-
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+def _mendable(folder: Path, error: Exception) -> InputError | None:
+    """The line for a full disk or a lack of memory that the estimates did not foresee; None for other errors."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return InputError(
             str(folder),
             expected="room for the work files",
             got=error.strerror or "a full disk",
             fix="free some space, then go on with --resume",
         )
-    return error
+    # Torch has an error of its own on the GPU, and a plain RuntimeError with these words on the CPU.
+    out_of_memory = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(
+        error
+    )
+    if out_of_memory:
+        return InputError(
+            "memory",
+            expected="enough for these settings",
+            got="none left",
+            fix="close other programs and go on with --resume, or lower --max-frames or --max-side",
+        )
+    return None

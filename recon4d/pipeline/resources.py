@@ -47,7 +47,7 @@ def estimate(frames: int, size: tuple[int, int], config: FitConfig, *, objects: 
         objects: layers of the scene.
     """
     pixels = size[0] * size[1]
-    surfels = config.surfels * objects
+    surfels = config.surfels * objects + config.background_surfels
     held = frames * pixels * (_FRAME_PIXEL_BYTES + 5 * (objects - 1))
     memory = _BASE_BYTES + held + surfels * _SURFEL_BYTES + pixels * _PIXEL_BYTES
     disk = frames * pixels * (_STORED_PIXEL_BYTES + objects - 1) + surfels * _STORED_SURFEL_BYTES + _RESULT_BYTES

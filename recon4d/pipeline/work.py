@@ -255,7 +255,7 @@ def _differences(old: dict[str, Any], new: dict[str, Any]) -> str:
         if before.get(name) != value:
             found.append(f"--{name.replace('_', '-')} ({before.get(name)}, now {value})")
     if not found and old != new:
-        found.append("version or preset of recon4d")
+        found.append("version of recon4d")
     return ", ".join(found)
 
 

@@ -6,6 +6,7 @@ import errno
 import json
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -235,6 +236,20 @@ def test_a_disk_that_fills_up_is_one_line_and_the_job_goes_on_later(tmp_path, cl
     assert "expected room for the work files, got No space left on device. Fix: free some space" in line
     config = tiny.config()
     assert reconstruct(clip, tmp_path / "o.r4d", tiny.settings(), config=config, resume=True).scene.is_dir()
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")]
+)
+def test_memory_that_runs_out_is_one_line(tmp_path, clip, monkeypatch, error):
+    def greedy(*_, **__) -> None:
+        raise error
+
+    monkeypatch.setattr(sys.modules["recon4d.pipeline.reconstruct"], "fit", greedy)
+    assert refused(clip, tmp_path / "o.r4d") == (
+        "memory: expected enough for these settings, got none left. "
+        "Fix: close other programs and go on with --resume, or lower --max-frames or --max-side"
+    )
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
