@@ -49,7 +49,7 @@ def hemisphere_signs(
 
 
 def blend_linear(
-    centers: Float[Tensor, "n 3"],
+    centers: Float[Tensor, "*#moments n 3"],
     weights: Float[Tensor, "n s"],
     indices: Int64[Tensor, "n s"],
     rotations_wxyz: Float[Tensor, "t b 4"],
@@ -58,7 +58,7 @@ def blend_linear(
     """Linear blending: positions are weighted means of where each bone would take the point.
 
     Args:
-        centers: [N, 3] points.
+        centers: [N, 3] points, or [T, N, 3] where they differ between times.
         weights: [N, S] weights that sum to 1 over the slots.
         indices: [N, S] bones of the slots.
         rotations_wxyz: [T, B, 4] unit quaternions of the bones' transforms.
@@ -71,7 +71,7 @@ def blend_linear(
     matrices = quaternion.to_matrix(rotations_wxyz)
     table = torch.cat([matrices.flatten(-2), translations], -1)
     blended = weighted_sum(weights, indices, table)
-    positions = (blended[..., :9].unflatten(-1, (3, 3)) @ centers[:, :, None])[..., 0] + blended[..., 9:]
+    positions = (blended[..., :9].unflatten(-1, (3, 3)) @ centers[..., None])[..., 0] + blended[..., 9:]
     signs = hemisphere_signs(weights, indices, rotations_wxyz)
     turns = weighted_sum(weights * signs, indices, rotations_wxyz)
     # The strongest bone's share keeps the sum at least a quarter long: no division by zero.
@@ -79,7 +79,7 @@ def blend_linear(
 
 
 def blend_dual_quaternion(
-    centers: Float[Tensor, "n 3"],
+    centers: Float[Tensor, "*#moments n 3"],
     weights: Float[Tensor, "n s"],
     indices: Int64[Tensor, "n s"],
     rotations_wxyz: Float[Tensor, "t b 4"],
@@ -96,4 +96,4 @@ def blend_dual_quaternion(
     length = blended[..., :4].norm(dim=-1, keepdim=True)
     real, dual = blended[..., :4] / length, blended[..., 4:] / length
     moved = 2.0 * quaternion.multiply(dual, quaternion.conjugate(real))[..., 1:]
-    return quaternion.rotate(real, centers[None]) + moved, real
+    return quaternion.rotate(real, centers) + moved, real

@@ -93,7 +93,7 @@ class BonesWarp(Warp):
         return rotations, translations - quaternion.rotate(rotations, self.rest_translations[None])
 
     def at_times(
-        self, centers: Float[Tensor, "n 3"], times: Float[Tensor, " t"]
+        self, centers: Float[Tensor, "*#moments n 3"], times: Float[Tensor, " t"]
     ) -> tuple[Float[Tensor, "t n 3"], Float[Tensor, "t n 4"]]:
         """Points and rotations at every time, see `Warp.at_times`; `centers` are the N points that are bound."""
         blend = blend_linear if self.blend == "linear" else blend_dual_quaternion

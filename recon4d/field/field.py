@@ -1,4 +1,4 @@
-"""A field: canonical surfels, their ids, and the warp that carries them through time."""
+"""A field: canonical surfels, their ids, the warp that carries them through time, and how they are drawn."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from recon4d.core import InputError, Surfels, quaternion
+from recon4d.field.refined import Refined
 from recon4d.field.warp import Warp
 
 
@@ -21,11 +22,14 @@ class Field:
         canonical: the surfels without batch axis and without `world_from_canonical_wxyz`, which the warp fills in.
         ids: [N] stable 64-bit ids, unique, kept through densification, selection and saving.
         warp: where everything goes; same dtype and device as `canonical`.
+        refined: turn and size that the surfels are drawn with where these differ from those of the surface; None where
+            one surfel serves for both.
     """
 
     canonical: Surfels
     ids: Int64[Tensor, " n"]
     warp: Warp
+    refined: Refined | None = None
 
     def __post_init__(self) -> None:
         count, centers = len(self.canonical), self.canonical.centers
@@ -60,13 +64,24 @@ class Field:
                 got="another dtype or device",
                 fix="convert it with warp.to(...)",
             )
+        refined = self.refined
+        if refined is not None and (
+            len(refined) != count
+            or any((t.dtype, t.device) != (centers.dtype, centers.device) for t in refined.tensors().values())
+        ):
+            raise InputError(
+                "Field.refined",
+                expected=f"{count} rows of {centers.dtype} on {centers.device}, like the surfels",
+                got=f"{len(refined)} rows of {refined.scales.dtype} on {refined.scales.device}",
+                fix="select the same rows and convert it with refined.to(...)",
+            )
 
     def __len__(self) -> int:
         """Number of surfels N."""
         return len(self.canonical)
 
     def at(self, time: float | int) -> Surfels:
-        """The surfels at one moment (seconds), without batch axis; `world_from_canonical_wxyz` is filled in."""
+        """The surface at one moment (seconds), without batch axis; `world_from_canonical_wxyz` is filled in."""
         state = self.at_times([time])
         assert state.world_from_canonical_wxyz is not None
         return state.replace(
@@ -76,7 +91,7 @@ class Field:
         )
 
     def at_times(self, times: Sequence[float | int] | Float[Tensor, " t"]) -> Surfels:
-        """The surfels at T moments (seconds).
+        """The surface at T moments (seconds): for depth, normals, coverage, meshes.
 
         `centers` [T, N, 3], `rotations_wxyz` and `world_from_canonical_wxyz` [T, N, 4] are batched; scales, opacities
         and colours are the canonical ones, shared by all moments.  Differentiable in the surfels and the warp.
@@ -89,15 +104,31 @@ class Field:
             world_from_canonical_wxyz=turns,
         )
 
+    def appearance_at(self, time: float | int) -> Surfels:
+        """The surfels to draw in colour at one moment, as `at`; the same as `at` where nothing is refined."""
+        state = self.at(time)
+        return state if self.refined is None else self.refined.appearance_of(state)
+
+    def appearance_at_times(self, times: Sequence[float | int] | Float[Tensor, " t"]) -> Surfels:
+        """The surfels to draw in colour at T moments, as `at_times`; scales are shared by all moments."""
+        state = self.at_times(times)
+        return state if self.refined is None else self.refined.appearance_of(state)
+
     def select(self, rows: Int64[Tensor, " m"] | Bool[Tensor, " n"]) -> Field:
         """The field of some surfels: rows by index [M] (in that order) or by mask [N]; ids go along."""
         return Field(
             Surfels(**{name: tensor[rows] for name, tensor in self.canonical.tensors().items()}),
             self.ids[rows],
             self.warp.select(rows),
+            None if self.refined is None else self.refined.select(rows),
         )
 
     def to(self, *args: object, **kwargs: object) -> Field:
-        """As `torch.Tensor.to`, applied to surfels and warp; ids stay int64."""
+        """As `torch.Tensor.to`, applied to surfels, warp and refined branch; ids stay int64."""
         canonical = self.canonical.to(*args, **kwargs)
-        return Field(canonical, self.ids.to(canonical.centers.device), self.warp.to(*args, **kwargs))
+        return Field(
+            canonical,
+            self.ids.to(canonical.centers.device),
+            self.warp.to(*args, **kwargs),
+            None if self.refined is None else self.refined.to(*args, **kwargs),
+        )

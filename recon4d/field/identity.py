@@ -15,10 +15,10 @@ class IdentityWarp(Warp):
     """Leaves everything where it is, at every time; used for backgrounds."""
 
     def at_times(
-        self, centers: Float[Tensor, "n 3"], times: Float[Tensor, " t"]
+        self, centers: Float[Tensor, "*#moments n 3"], times: Float[Tensor, " t"]
     ) -> tuple[Float[Tensor, "t n 3"], Float[Tensor, "t n 4"]]:
         """The points themselves and the identity rotation, once per time."""
-        shape = (times.shape[0], centers.shape[0])
+        shape = (times.shape[0], centers.shape[-2])
         rotations = centers.new_zeros(*shape, 4)
         rotations[..., 0] = 1.0
         # A real copy per time, because the rasterizer takes contiguous arrays only.

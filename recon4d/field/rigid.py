@@ -23,12 +23,12 @@ class RigidWarp(Warp):
     path: SE3Spline
 
     def at_times(
-        self, centers: Float[Tensor, "n 3"], times: Float[Tensor, " t"]
+        self, centers: Float[Tensor, "*#moments n 3"], times: Float[Tensor, " t"]
     ) -> tuple[Float[Tensor, "t n 3"], Float[Tensor, "t n 4"]]:
         """Points and rotations at every time, see `Warp.at_times`."""
         rotations, translations = self.path.at(times)
         positions = centers @ quaternion.to_matrix(rotations).mT + translations[:, None]
-        return positions, rotations[:, None].expand(-1, centers.shape[0], -1).contiguous()
+        return positions, rotations[:, None].expand(-1, centers.shape[-2], -1).contiguous()
 
     def select(self, rows: Int64[Tensor, " m"] | Bool[Tensor, " n"]) -> RigidWarp:
         """Itself: it is bound to no points."""

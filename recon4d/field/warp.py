@@ -18,12 +18,12 @@ class Warp(ABC):
 
     @abstractmethod
     def at_times(
-        self, centers: Float[Tensor, "n 3"], times: Float[Tensor, " t"]
+        self, centers: Float[Tensor, "*#moments n 3"], times: Float[Tensor, " t"]
     ) -> tuple[Float[Tensor, "t n 3"], Float[Tensor, "t n 4"]]:
         """Carry canonical points to moments.
 
         Args:
-            centers: [N, 3] points in the canonical state, scene units.
+            centers: [N, 3] points in the canonical state, scene units; or [T, N, 3] where they differ between times.
             times: [T] seconds; outside the warp's own range of time the nearest moment in it is taken.
 
         Returns:
@@ -39,6 +39,11 @@ class Warp(ABC):
     def point_count(self) -> int | None:
         """Number of points that the warp is bound to, None when it takes any points."""
         return None
+
+    @property
+    def underlying(self) -> Warp:
+        """The warp that has the bones or the path: itself, unless it adds to another."""
+        return self
 
     def tensors(self) -> dict[str, Tensor]:
         """Every tensor of the warp by name, those of splines as `path.translations`."""
