@@ -199,6 +199,9 @@ def open_work(output: Path, job: dict[str, Any], *, resume: bool, overwrite: boo
 
 
 def _take_up(output: Path, folder: Path, job: dict[str, Any], *, resume: bool, overwrite: bool) -> Work:
+    for path in folder.iterdir():
+        if path.name.startswith("."):
+            _remove(path)  # Half-written files of a run that was killed: nobody else works here.
     left = _read(folder)
     unfinished = left is not None and left["state"] == "working"
     if unfinished:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from recon4d.core import Camera, SE3Spline
 from recon4d.data import write_png, write_video
-from recon4d.data.motion import Tracks
+from recon4d.data.motion import BackgroundMotion, CameraHealth, CameraSolution, Clip, MaskHealth, Tracks
 from recon4d.data.view import View
 from recon4d.field import Field, RigidWarp
 from recon4d.pipeline import ReconstructSettings, assemble, plots, resources
@@ -137,6 +137,38 @@ def test_every_frame_is_fitted_or_measured(count, keep, every):
 
 def test_test_images_spare_the_frames():
     assert all(assemble.split_frames(100, ReconstructSettings(), has_test=True).fitted)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "still", "objects", "expected"),
+    [
+        ("object", True, 1, "camera"),
+        ("object", False, 1, "none"),
+        ("scene", False, 1, "static"),
+        ("static", True, 1, "static"),
+        ("given", None, 1, "static"),
+        ("scene", False, 0, "static"),
+    ],
+)
+@pytest.mark.parametrize("plain", [False, True])
+def test_what_becomes_of_the_background(chosen, still, objects, expected, plain):
+    chance = np.random.default_rng(0)
+    shape = (3, 32, 32, 3)
+    frames = np.full(shape, 180, np.uint8) if plain else chance.integers(0, 255, shape).astype(np.uint8)
+    ones = np.ones(3, bool)
+    clip = Clip(
+        frames, np.arange(3.0), None, None, ones, np.arange(3), np.zeros(3, np.float32), np.arange(3), None,
+        ("0",) * 3, (0.0, 0.0, 0.0), (32, 32), None, 1.0, "key", "", (),
+    )  # fmt: skip
+    motion = None if still is None else BackgroundMotion(1.0, 0.0 if still else 5.0, 1.0, False, still)
+    camera = CameraHealth("auto", chosen, "", (), motion, "solved", 1.0, 90.0, True, ())
+    views = (Camera.look_at([0.0, -1.0, 0.0], [0.0, 0.0, 0.0], width=32, height=32, dtype=torch.float64),) * 3
+    empty = (np.zeros((0, 3)), np.zeros(0, np.int32), np.zeros(0))
+    solution = CameraSolution(views, ones, *empty, camera, "key")
+    masks = MaskHealth("given", "", 0.2, (0.1, 0.3), 1.0, 0, 0.0, None, None, True, ())
+    found, why = assemble.choose_background(ReconstructSettings(), clip, masks, solution, objects)
+    assert found == ("none" if plain and objects else expected)
+    assert why
 
 
 def test_tracks_are_joined_in_order():
