@@ -225,9 +225,11 @@ def _rendered(
 
 
 def _surfels(layers: Sequence[Layer], times: Sequence[float], channels: list[Tensor] | None) -> Surfels:
-    """All layers at some times as one batch; `channels` take the place of colours."""
-    parts = [layer.field.at_times(list(times)) for layer in layers]
-    if channels is not None:
+    """All layers at some times as one batch: as they look, or as the surface is with `channels` in place of colours."""
+    if channels is None:
+        parts = [layer.field.appearance_at_times(list(times)) for layer in layers]
+    else:
+        parts = [layer.field.at_times(list(times)) for layer in layers]
         parts = [p.replace(sh=None, features=c.to(p.centers)) for p, c in zip(parts, channels, strict=True)]
     merged: dict[str, Any] = {
         name: torch.cat([getattr(part, name) for part in parts], dim=1)

@@ -11,6 +11,7 @@ from recon4d.export import camera_paths, draw, draw_depths, prepare
 from recon4d.export.bone_pictures import layer_bones
 from recon4d.export.colors import depth_map, distinct_colors, parse_background
 from recon4d.field import Field, IdentityWarp
+from recon4d.field.refined import Refined
 from recon4d.scene import Layer, Scene
 from tests.export.scenes import TIMES, blob, layered_scene, object_scene, ring
 
@@ -32,6 +33,19 @@ def test_colours_are_those_of_the_scene_rasterized(scene):
         )
         expected = (image.color.clamp(0, 1) * 255).round().numpy()
         assert np.abs(picture - expected).max() <= 1
+
+
+def test_colours_are_drawn_with_the_refined_surfels_and_normals_with_the_surface():
+    (layer,) = SCENE.layers
+    plain = layer.field
+    refined = Refined(Refined.like(plain.canonical).rotations_wxyz, 0.3 * plain.canonical.scales)
+    field = Field(plain.canonical, plain.ids, plain.warp, refined)
+    scene = Scene(TIMES, SCENE.cameras, [Layer("blob", "object", field)])
+    image = rasterize(field.appearance_at(0.0), scene.cameras[0], background=torch.ones(3))
+    expected = (image.color.clamp(0, 1) * 255).round().numpy()
+    assert np.abs(pictures(scene)[0] - expected).max() <= 1
+    assert np.abs(pictures(scene).astype(int) - pictures(SCENE)).max() > 30
+    np.testing.assert_array_equal(pictures(scene, what="normal"), pictures(SCENE, what="normal"))
 
 
 def test_only_the_named_layers_are_drawn():
