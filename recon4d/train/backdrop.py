@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,7 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from recon4d.core import SE3Spline, quaternion, rigid
+from recon4d.core import Camera, SE3Spline, quaternion, rigid
 from recon4d.field import Field, IdentityWarp, RigidWarp
 from recon4d.train.part import Part, Posed
 
@@ -57,7 +58,19 @@ class Backdrop(Part):
     def frozen_field(self) -> Field:
         """See `Part.frozen_field`."""
         warp = IdentityWarp() if self.carried is None else RigidWarp(self.carried.to(torch.float32))
-        return Field(self._frozen_surfels(), self.ids.clone(), warp)
+        return Field(self._frozen_surfels(), self.ids.clone(), warp, self._frozen_refined())
 
     def rows_added(self, parents: Int64[Tensor, " m"], alive: Tensor) -> None:
         """Nothing else is kept per surfel."""
+
+
+def carried_path(times: Sequence[float], cameras: Sequence[Camera]) -> SE3Spline:
+    """World_from_cam over time, through the first camera of each moment."""
+    moments: dict[float, Tensor] = {}
+    for time, camera in zip(times, cameras, strict=True):
+        moments.setdefault(time, rigid.invert(camera.cam_from_world.double()))
+    rotations, translations = rigid.to_rotation_translation(torch.stack(list(moments.values())))
+    instants = torch.tensor(list(moments), dtype=torch.float64)
+    span = float(instants[-1] - instants[0])
+    step = span / max(1, len(instants) - 1) if span > 0 else 1.0
+    return SE3Spline.fit(instants, quaternion.normalize(rotations), translations, step=step)

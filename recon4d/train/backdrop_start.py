@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon4d.core import Camera, SE3Spline, quaternion, rigid
-from recon4d.train.backdrop import Backdrop
+from recon4d.core import Camera, InputError
+from recon4d.train.backdrop import Backdrop, carried_path
 from recon4d.train.capture import Capture
 from recon4d.train.frames import Frame, Frames
 from recon4d.train.hull import facing
@@ -67,6 +67,13 @@ def create_backdrop(
             found.append(new)
         if sum(len(part[0]) for part in found) >= count:
             break
+    if not found:
+        raise InputError(
+            "background",
+            expected="something of it beside the objects",
+            got="masks that cover all of every image that was looked at",
+            fix="correct the masks, or use --background none",
+        )
     centers, normals, scales, colors = (torch.cat(parts) for parts in zip(*found, strict=True))
     away = torch.stack([(camera.center_in_world - centers.mean(0)).norm() for camera in cameras])
     values = surfel_parameters(
@@ -86,7 +93,7 @@ def create_backdrop(
         float(away.median()),
         nearest_surfels(centers).to(device),
         frame=capture.background if capture.background != "none" else "static",
-        carried=_carried(capture) if fixed else None,
+        carried=carried_path(capture.times, list(capture.cameras)) if fixed else None,
     )
     return part, warnings
 
@@ -160,15 +167,3 @@ def _depths(pixel: Tensor, camera: Camera, points: Tensor, otherwise: float) -> 
     weights = torch.from_numpy(1 / (1 + away**2)).float()
     inverse = (weights / depth[ok][torch.from_numpy(rows)]).sum(1) / weights.sum(1)
     return 1 / inverse
-
-
-def _carried(capture: Capture) -> SE3Spline:
-    """World_from_cam over time."""
-    moments: dict[float, Tensor] = {}
-    for time, camera in zip(capture.times, capture.cameras, strict=True):
-        moments.setdefault(time, rigid.invert(camera.cam_from_world.double()))
-    rotations, translations = rigid.to_rotation_translation(torch.stack(list(moments.values())))
-    times = torch.tensor(list(moments), dtype=torch.float64)
-    span = float(times[-1] - times[0])
-    step = span / max(1, len(times) - 1) if span > 0 else 1.0
-    return SE3Spline.fit(times, quaternion.normalize(rotations), translations, step=step)

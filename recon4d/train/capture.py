@@ -62,13 +62,31 @@ class Capture:
         count = len(self.images)
         if count == 0:
             raise InputError("Capture", expected="at least one image to fit", got="none", fix="check the train split")
-        lengths = {len(self.times), len(self.cameras), len(self.fitted), *(len(masks) for masks in self.masks)}
-        if lengths != {count}:
+        lengths = {"times": len(self.times), "cameras": len(self.cameras), "fitted": len(self.fitted)}
+        lengths |= {f"masks[{k}]": len(masks) for k, masks in enumerate(self.masks)}
+        lengths |= {} if self.tracks is None else {"tracks": self.tracks.length}
+        for name, length in lengths.items():
+            if length != count:
+                raise InputError(
+                    f"Capture.{name}",
+                    expected=f"one for each of the {count} images",
+                    got=str(length),
+                    fix="give one each",
+                )
+        for index, (image, camera) in enumerate(zip(self.images, self.cameras, strict=True)):
+            sizes = {image.shape[:2], (camera.height, camera.width), *(masks[index].shape for masks in self.masks)}
+            if len(sizes) > 1:
+                raise InputError(
+                    f"Capture frame {index}",
+                    expected="an image, a camera and masks of one size",
+                    got=", ".join(f"{width}x{height}" for height, width in sorted(sizes)),
+                    fix="resize the masks, or correct the camera",
+                )
+        if (self.points is None) != (self.point_colors is None) or (
+            self.points is not None and self.point_colors is not None and len(self.points) != len(self.point_colors)
+        ):
             raise InputError(
-                "Capture",
-                expected=f"a time, a camera and masks for each of the {count} images",
-                got=f"{len(self.times)} times, {len(self.cameras)} cameras, {[len(m) for m in self.masks]} masks",
-                fix="give one of each for every frame",
+                "Capture.point_colors", expected="one colour for each point", got="others", fix="give both or neither"
             )
         if list(self.times) != sorted(self.times):
             raise InputError("Capture.times", expected="times that never fall", got="others", fix="sort the frames")

@@ -103,6 +103,7 @@ class FitConfig:
         unseen_every: every so many relocations surfels that the images hardly see are dropped, from `surface_from` on.
         unseen_pixels: the most that such a surfel gives to any image, in pixels.
         surface_from: from when on surface losses count.
+        refine_from: from when on colours have a branch of their own (1: never); not before relocations end.
         longest_scale: bound on a surfel's standard deviation, in sizes of the subject.
         most_anisotropy: bound on the ratio of a surfel's standard deviations.
         final_rate: factor on the step sizes of places and motion at the end.
@@ -142,6 +143,7 @@ class FitConfig:
     unseen_every: int = 4
     unseen_pixels: float = 0.1
     surface_from: float = 0.3
+    refine_from: float = 1.0
     longest_scale: float = 0.03
     most_anisotropy: float = 6.0
     final_rate: float = 0.05
@@ -173,6 +175,7 @@ class FitConfig:
             "density_from",
             "density_until",
             "surface_from",
+            "refine_from",
             "bones_from",
             "cameras_from",
             "tracks_until",
@@ -183,6 +186,8 @@ class FitConfig:
                 raise _wrong(name, "a number in [0, 1]", getattr(self, name))
         if not 0 < self.initial_opacity < 1:
             raise _wrong("initial_opacity", "a number in (0, 1)", self.initial_opacity)
+        if self.refine_from < self.density_until:
+            raise _wrong("refine_from", f"at least density_until ({self.density_until})", self.refine_from)
         if self.blend not in ("linear", "dual_quaternion"):
             raise _wrong("blend", "linear or dual_quaternion", self.blend)
         if self.bones_at_first > self.bones:

@@ -90,15 +90,15 @@ def motion_error(
         surfels.replace(sh=None, features=shift.contiguous()),
         Camera(here.K.detach(), here.cam_from_world.detach(), here.width, here.height),
     )
-    flow = drawn.color / drawn.alpha.detach().clamp_min(1e-3)
-    scale = flow.new_tensor([here.width / full.width, here.height / full.height])
-    pixels = pair.here_pixels.to(flow.device) * scale
+    scale = shift.new_tensor([here.width / full.width, here.height / full.height])
+    pixels = pair.here_pixels.to(shift.device) * scale
     # grid_sample's coordinates: -1 and 1 are the image's edges.
     grid = torch.stack([2 * pixels[:, 0] / here.width - 1, 2 * pixels[:, 1] / here.height - 1], -1)
-    sampled = torch.nn.functional.grid_sample(
-        torch.cat([flow, drawn.alpha.detach()], -1).permute(2, 0, 1)[None], grid[None, None], align_corners=False
-    )[0, :, 0].T
+    planes = torch.cat([drawn.color, drawn.alpha.detach()], -1).permute(2, 0, 1)[None]
+    sampled = torch.nn.functional.grid_sample(planes, grid[None, None], align_corners=False)[0, :, 0].T
+    # Divided after sampling, or pixels beside the silhouette would count as standing still.
+    flow = sampled[:, :2] / sampled[:, 2:].clamp_min(1e-3)
     percent = 100 / max(here.width, here.height)
     visible = sampled[:, 2] > _COVERED
     wanted = pair.there_pixels.to(flow.device) * scale - pixels
-    return losses.track_error(sampled[:, :2] * percent, wanted * percent, visible, delta=delta)
+    return losses.track_error(flow * percent, wanted * percent, visible, delta=delta)

@@ -21,12 +21,13 @@ from recon4d.core import Camera, InputError, Surfels, rigid
 from recon4d.data import Dataset
 from recon4d.render import rasterize
 from recon4d.scene import Scene
+from recon4d.train.backdrop import Backdrop, carried_path
 from recon4d.train.capture import Capture, capture_from_dataset
 from recon4d.train.checkpoint import State, identity_of, load_checkpoint, save_checkpoint
 from recon4d.train.config import FitConfig
 from recon4d.train.correspondences import draw_pair, motion_error
 from recon4d.train.density import Density, relocate
-from recon4d.train.frames import Frame, Frames, crop_camera, load_frames
+from recon4d.train.frames import Frame, Frames, crop_camera, frames_on, load_frames
 from recon4d.train.grow import grow_bones
 from recon4d.train.initialise import create_model
 from recon4d.train.model import Model, merged
@@ -36,6 +37,7 @@ from recon4d.train.optimizer import Optimizer
 from recon4d.train.visibility import contributions
 
 _MEMORY = 0.98  # of the running means
+_GEOMETRY_EVERY = 2  # steps, once colours have a branch of their own
 _LOOKED_AT = 24  # views, when surfels are sought that nothing sees
 _TRACK_GAPS = (1, 2, 3, 5, 8, 12, 18)
 _TRACK_SIDE = 160  # pixels; motion is smooth, so small images tell it
@@ -109,13 +111,14 @@ def fit(
         raise InputError("resume", expected="a checkpoint to resume from", got="none", fix="name its file")
     capture = capture if isinstance(capture, Capture) else capture_from_dataset(capture)
     device = torch.device(config.device)
-    frames = load_frames(capture, [factor for _, factor in config.levels], device)
+    frames = load_frames(capture, [factor for _, factor in config.levels])
     fingerprint = capture.fingerprint()
     identity = identity_of(config, fingerprint)
     if resume and checkpoint is not None and Path(checkpoint).exists():
         state = load_checkpoint(checkpoint, config, identity, device)
     else:
         state = start(capture, frames, config)
+    frames = frames_on(frames, device)
     objective = Objective(config)
     started = saved = time.monotonic()
     while state.step < config.iterations:
@@ -130,6 +133,9 @@ def fit(
             save_checkpoint(state, checkpoint, identity)
             saved = time.monotonic()
     cameras = state.model.cameras.frozen(capture)
+    for part in state.model.parts:
+        if isinstance(part, Backdrop) and part.frame == "camera":
+            part.carried = carried_path(capture.times, cameras)
     return Fitted(_scene(state, capture, cameras, fingerprint, config), cameras, state.curve, state.warnings)
 
 
@@ -149,21 +155,30 @@ def train_step(state: State, capture: Capture, frames: Frames, objective: Object
     background = torch.rand(3, generator=generator).to(model.device)
     surface = step >= config.after(config.surface_from)
 
+    if state.step == config.after(config.refine_from):
+        for part in model.parts:
+            state.optimizer.append_parameters(part, part.refine())
     camera = model.camera(frame)
     posed = [part.at(frame.time, rigid.invert(camera.cam_from_world)) for part in model.parts]
-    surfels = merged(posed, frames.objects)
+    surfels = merged(
+        [part.appearance(one.surfels) for part, one in zip(model.parts, posed, strict=True)], frames.objects
+    )
     box, target, coverage = frame.target(background, whole=step % config.whole_image_every == 0)
     view = crop_camera(camera, box)
     offsets = torch.zeros(len(surfels), 2, device=model.device, requires_grad=True)
-    behind = (
-        torch.cat([background, background.new_zeros(frames.objects)]) if surfels.features is not None else background
-    )
+    behind = background if surfels.features is None else torch.cat([background, background.new_zeros(frames.objects)])
     output = rasterize(surfels, view, background=behind, screen_offsets=offsets)
 
-    masks = [coverage] if len(model.parts) == 1 else [frame.mask(k, box) for k in range(frames.objects)]
     subject = model.parts[0]
-    distance = _distance(view, posed[0].surfels)
-    loss = objective.image(output, view, target, masks, subject.size, distance, surface=surface)
+    masks = [coverage] if len(model.parts) == 1 else [frame.mask(k, box) for k in range(frames.objects)]
+    loss, squared = objective.image(output, target, masks)
+    if subject.is_refined and step % _GEOMETRY_EVERY == 0:
+        # From now on the plain surfels carry the geometry alone.
+        plain = merged([one.surfels for one in posed], frames.objects)
+        output = rasterize(plain, view, background=behind)
+        loss = loss + _GEOMETRY_EVERY * objective.image(output, target, masks)[0]
+    if surface and (not subject.is_refined or step % _GEOMETRY_EVERY == 0):
+        loss = loss + objective.surface(output, view, subject.size, _distance(view, posed[0].surfels))
     for part, one in zip(model.parts, posed, strict=True):
         loss = loss + objective.shape(part, one.canonical, step, surface=surface)
     for part in model.objects:
@@ -182,9 +197,8 @@ def train_step(state: State, capture: Capture, frames: Frames, objective: Object
 
     # Scaled to the whole image, outside of whose crop both are plain background.
     share = target.numel() / (3 * frame.camera.width * frame.camera.height)
-    squared = float((output.color.detach()[..., :3] - target).square().mean()) * share
     state.mean_loss = _running(state.mean_loss, float(loss.detach()))
-    state.mean_squared_error = _running(state.mean_squared_error, squared)
+    state.mean_squared_error = _running(state.mean_squared_error, float(squared) * share)
     state.step = step + 1
     relocating = config.after(config.density_from) <= state.step <= config.after(config.density_until)
     if relocating and state.step % config.density_every == 0:

@@ -87,13 +87,12 @@ class Frames:
         return [frame.time for frame in self.levels[1]]
 
 
-def load_frames(capture: Capture, factors: Sequence[int], device: torch.device | None = None) -> Frames:
+def load_frames(capture: Capture, factors: Sequence[int]) -> Frames:
     """The fitted frames of a capture at several sizes.
 
     Raises:
         InputError: an object that is in no frame.
     """
-    device = device or torch.device("cpu")
     whole = capture.background != "none"
     levels: dict[int, list[Frame]] = {factor: [] for factor in {1, *factors}}
     seen = [False] * len(capture.masks)
@@ -108,7 +107,7 @@ def load_frames(capture: Capture, factors: Sequence[int], device: torch.device |
         camera = capture.cameras[index].to(torch.float32)
         for factor in levels:
             frame = _frame(index, capture.times[index], camera, pixels, torch.from_numpy(stack), factor, whole=whole)
-            levels[factor].append(_moved(frame, device))
+            levels[factor].append(frame)
     for number, present in enumerate(seen):
         if not present:
             raise InputError(
@@ -118,6 +117,12 @@ def load_frames(capture: Capture, factors: Sequence[int], device: torch.device |
                 fix="correct the masks",
             )
     return Frames({factor: tuple(frames) for factor, frames in levels.items()}, len(seen), capture.background)
+
+
+def frames_on(frames: Frames, device: torch.device) -> Frames:
+    """The same frames on a device."""
+    levels = {factor: tuple(_moved(frame, device) for frame in level) for factor, level in frames.levels.items()}
+    return Frames(levels, frames.objects, frames.background)
 
 
 def crop_camera(camera: Camera, box: Box) -> Camera:
@@ -177,7 +182,7 @@ def _shrunk(planes: UInt8[Tensor, "c h w"], size: tuple[int, int]) -> UInt8[Tens
 
 
 def _moved(frame: Frame, device: torch.device) -> Frame:
-    if device.type == "cpu":
+    if frame.pixels.device == device:
         return frame
     camera = Camera(
         frame.camera.K.to(device), frame.camera.cam_from_world.to(device), frame.camera.width, frame.camera.height

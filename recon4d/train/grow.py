@@ -7,7 +7,7 @@ may go different ways.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from recon4d.core import quaternion
@@ -42,12 +42,13 @@ def grow_bones(part: MovingObject, optimizer: Optimizer, need: Float[Tensor, " n
         for name, rows in added.items():
             optimizer.append_rows(part, name, rows)
         part.rest = torch.cat([part.rest, places])
-        _bind(part, first)
+        optimizer.forget(part, "skinning", _bind(part, first))
     return len(parents)
 
 
-def _bind(part: MovingObject, first: int) -> None:
-    """Let surfels follow the bones from `first` on where these are nearer than one that they follow."""
+def _bind(part: MovingObject, first: int) -> Bool[Tensor, "n 4"]:
+    """Let surfels follow the bones from `first` on where these are nearer than one that they follow: which slots."""
+    before = part.slots.clone()
     centers = part.parameters["centers"].detach()
     if first < SLOTS:
         # There were free slots, filled up with bone 0.
@@ -62,3 +63,4 @@ def _bind(part: MovingObject, first: int) -> None:
         nearer = mine < farthest.values
         part.slots[nearer, farthest.indices[nearer]] = bone
         part.parameters["skinning"].data[nearer, farthest.indices[nearer]] = 0.0
+    return part.slots != before

@@ -12,25 +12,36 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from recon4d.core import SE3Spline, rigid
+from recon4d.core import InputError, SE3Spline, rigid
 from recon4d.train.frames import Frame
 from recon4d.train.hull import Hull, facing
-from recon4d.train.root import control_count, mask_middle
+from recon4d.train.root import control_count, mask_middle, mask_ray
 
 _LEAST_PARALLAX_DEGREES = 12.0
+_LEAST_BASELINE = 0.02  # of the subject's distance: a camera that only turns shakes less
+_LEAST_CROSSING = 1e-6
 _DISTANCE = 4.0
+_SOLID = 127
 
 
 def no_parallax(frames: tuple[Frame, ...]) -> bool:
-    """Whether all cameras look at the subject from about the same direction."""
-    axes = torch.stack([frame.camera.cam_from_world[2, :3] for frame in frames]).double()
-    centers = torch.stack([frame.camera.center_in_world for frame in frames]).double()
-    if float((centers - centers.mean(0)).norm(dim=1).max()) < 1e-6:
+    """Whether all cameras see the subject from about the same direction.
+
+    The subject is taken to be where the rays through the masks' middles come nearest to each other.
+    """
+    rays = [mask_ray(frame) for frame in frames]
+    origins, directions = (torch.stack(parts) for parts in zip(*rays, strict=True))
+    across = torch.eye(3, dtype=torch.float64) - directions[:, :, None] * directions[:, None, :]
+    matrix = across.sum(0)
+    values = torch.linalg.eigvalsh(matrix)
+    if float(values[0]) < _LEAST_CROSSING * float(values[-1]):
         return True
-    towards = torch.nn.functional.normalize(axes, dim=1)
-    middle = torch.nn.functional.normalize(towards.mean(0), dim=0)
-    widest = torch.rad2deg(torch.arccos((towards @ middle).clamp(-1, 1))).max()
-    return bool(2 * widest < _LEAST_PARALLAX_DEGREES)
+    middle = torch.linalg.solve(matrix, (across @ origins[:, :, None]).sum(0)[:, 0])
+    towards = torch.nn.functional.normalize(middle - origins, dim=1)
+    mean = torch.nn.functional.normalize(towards.mean(0), dim=0)
+    widest = torch.rad2deg(torch.arccos((towards @ mean).clamp(-1, 1))).max()
+    baseline = (origins - origins.mean(0)).norm(dim=1).max() / (middle - origins).norm(dim=1).median()
+    return bool(2 * widest < _LEAST_PARALLAX_DEGREES or baseline < _LEAST_BASELINE)
 
 
 def inflate(
@@ -51,12 +62,23 @@ def inflate(
         frames_per_control: of the root's path.
         count: of surfels.
         generator: of the samples.
+
+    Raises:
+        InputError: no mask with a solid pixel.
     """
-    middle_frame = min(frames, key=lambda frame: abs(frame.time - canonical_time))
+    solid = [frame for frame in frames if bool((frame.pixels[..., 3] > _SOLID).any())]
+    if not solid:
+        raise InputError(
+            "masks",
+            expected="a frame in which the subject covers at least one whole pixel",
+            got="faint masks only",
+            fix="correct the masks, or use larger images",
+        )
+    middle_frame = min(solid, key=lambda frame: abs(frame.time - canonical_time))
     base = float(middle_frame.camera.cam_from_world[:3, 3].norm())
     base = base if base > 1e-3 else _DISTANCE
-    areas = torch.tensor([float((frame.pixels[..., 3] > 127).sum()) for frame in frames])
-    reference = float((middle_frame.pixels[..., 3] > 127).sum())
+    areas = torch.tensor([float((frame.pixels[..., 3] > _SOLID).sum()) for frame in frames])
+    reference = float((middle_frame.pixels[..., 3] > _SOLID).sum())
     # Smoothed, because poses that bend change the area too.
     ratio = _smoothed((reference / areas.clamp_min(1)).sqrt().clamp(0.5, 2.0))
     step, controls = control_count([frame.time for frame in frames], frames_per_control)
@@ -75,7 +97,7 @@ def inflate(
 def _balloon(frame: Frame, distance: float, count: int, generator: torch.Generator) -> Hull:
     from scipy import ndimage
 
-    mask = frame.pixels[..., 3].cpu().numpy() > 127
+    mask = frame.pixels[..., 3].cpu().numpy() > _SOLID
     inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     # A disc of radius R: thickness sqrt(R^2 - (R - d)^2), with R the largest distance near by.
     reach = ndimage.maximum_filter(inside, size=int(2 * inside.max()) | 1) if mask.any() else inside

@@ -94,12 +94,17 @@ def compose(pixels: Tensor, background: Float[Tensor, " 3"]) -> tuple[Float[Tens
     return color.permute(1, 2, 0), part[3:].permute(1, 2, 0)
 
 
-def photometric_error(image: Float[Tensor, "h w c"], target: Float[Tensor, "h w c"], dssim: float) -> Float[Tensor, ""]:
-    """(1 - dssim) times the mean absolute difference plus dssim times the structural dissimilarity."""
+def photometric_errors(
+    image: Float[Tensor, "h w c"], target: Float[Tensor, "h w c"], dssim: float
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+    """(1 - dssim) times the mean absolute difference plus dssim times the structural dissimilarity, and, as a constant,
+    the mean squared difference.
+    """
     if fused.available(image.device, image.dtype):
-        return fused.photometric_error(image, target, dssim)
+        return fused.photometric_errors(image, target, dssim)
     total = (1 - dssim) * losses.color_error(image, target)
-    return total + dssim * losses.dssim(image, target) if dssim else total
+    squared = (image.detach() - target).square().mean()
+    return (total + dssim * losses.dssim(image, target) if dssim else total), squared
 
 
 def normal_consistency(

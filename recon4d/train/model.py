@@ -13,7 +13,7 @@ from recon4d.scene import Layer, merge_surfels
 from recon4d.train.cameras import Cameras
 from recon4d.train.frames import Frame
 from recon4d.train.moving_object import MovingObject
-from recon4d.train.part import Part, Posed
+from recon4d.train.part import Part
 
 
 @dataclass(eq=False)
@@ -58,18 +58,16 @@ class Model:
         return [Layer(part.name, part.kind, part.frozen_field()) for part in self.parts]
 
 
-def merged(posed: Sequence[Posed], objects: int) -> Surfels:
+def merged(states: Sequence[Surfels], objects: int) -> Surfels:
     """All parts as one set of surfels.
 
     With several parts, features [N, objects] say which object a surfel belongs to, so that the coverage of each is
     drawn along with the colours; one part alone needs none.
     """
-    if len(posed) == 1:
-        return posed[0].surfels
-    everything = merge_surfels([one.surfels for one in posed])
+    if len(states) == 1:
+        return states[0]
+    everything = merge_surfels(states)
     if not objects:
         return everything
-    owner = torch.cat(
-        [torch.full((len(one.surfels),), i, device=everything.centers.device) for i, one in enumerate(posed)]
-    )
+    owner = torch.cat([torch.full((len(one),), i, device=everything.centers.device) for i, one in enumerate(states)])
     return everything.replace(features=(owner[:, None] == torch.arange(objects, device=owner.device)).float())

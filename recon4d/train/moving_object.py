@@ -93,7 +93,7 @@ class MovingObject(Part):
         """See `Part.frozen_field`."""
         with torch.no_grad():
             warp = self.warp().to("cpu", torch.float32, copy=True)
-        return Field(self._frozen_surfels(), self.ids.clone(), warp)
+        return Field(self._frozen_surfels(), self.ids.clone(), warp, self._frozen_refined())
 
     def rows_added(self, parents: Int64[Tensor, " m"], alive: Tensor) -> None:
         """See `Part.rows_added`."""

@@ -27,38 +27,38 @@ class Objective:
         self.config = config
 
     def image(
-        self,
-        output: RasterOutput,
-        camera: Camera,
-        target: Float[Tensor, "h w 3"],
-        masks: list[Float[Tensor, "h w 1"]],
-        size: float,
-        distance: float,
-        *,
-        surface: bool,
-    ) -> Float[Tensor, ""]:
-        """Losses of one view; those of the surface only when it is time for them.
+        self, output: RasterOutput, target: Float[Tensor, "h w 3"], masks: list[Float[Tensor, "h w 1"]]
+    ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """Losses of the colours and coverage of one view; and the mean squared error of the colours, a constant.
 
         Args:
             output: color has one further channel for each object where there are several parts.
-            camera: of the view.
             target: what was seen.
             masks: coverage of each object.
-            size: of the subject, scene units.
-            distance: of the subject from the camera, scene units.
-            surface: whether surface losses count.
         """
         weights = self.config.weights
-        total = kernels.photometric_error(output.color[..., :3], target, weights.dssim)
+        total, squared = kernels.photometric_errors(output.color[..., :3], target, weights.dssim)
         if weights.mask:
             covered = [output.color[..., 3 + k :][..., :1] for k in range(output.color.shape[-1] - 3)] or [output.alpha]
             for coverage, mask in zip(covered, masks, strict=False):
                 total = total + weights.mask * losses.mask_error(coverage, mask)
-        if surface and weights.normal and min(camera.width, camera.height) >= 3:
+        return total, squared
+
+    def surface(self, output: RasterOutput, camera: Camera, size: float, distance: float) -> Float[Tensor, ""]:
+        """Losses of the surface that one view shows.
+
+        Args:
+            output: of the surfels that carry the geometry.
+            camera: of the view.
+            size: of the subject, scene units.
+            distance: of the subject from the camera, scene units.
+        """
+        weights, total = self.config.weights, output.alpha.new_zeros(())
+        if weights.normal and min(camera.width, camera.height) >= 3:
             share = output.alpha.detach().mean()
             consistency = kernels.normal_consistency(output.normal, output.alpha, output.depth, camera.K.detach())
             total = total + weights.normal * consistency * share
-        if surface and weights.distortion:
+        if weights.distortion:
             total = total + weights.distortion * losses.distortion_error(output.distortion, distance**2 / size)
         return total
 

@@ -13,11 +13,11 @@ from recon4d.train.cameras import CAMERA_NAMES
 from recon4d.train.config import FitConfig
 from recon4d.train.model import Model
 from recon4d.train.moving_object import MOTION
-from recon4d.train.part import Part
+from recon4d.train.part import REFINED_NAMES, Part
 
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 # Shapes and motion settle towards the end; colours and opacities keep their pace.
-_SETTLING = {"centers", "log_scales", "rotations_wxyz", *MOTION, *CAMERA_NAMES}
+_SETTLING = {"centers", "log_scales", "rotations_wxyz", *MOTION, *CAMERA_NAMES, *REFINED_NAMES}
 
 
 class Optimizer:
@@ -35,6 +35,8 @@ class Optimizer:
         plain = {
             "rotations_wxyz": rates.rotations,
             "log_scales": rates.scales,
+            "refined_rotations": rates.rotations,
+            "refined_log_scales": rates.scales,
             "opacity_logits": rates.opacities,
             "sh_base": rates.colors,
             "sh_rest": rates.colors / 10,
@@ -53,11 +55,14 @@ class Optimizer:
             "camera_shifts": rates.camera_translations,
         }
         sizes = {part.name: part.size for part in model.parts} | {"cameras": model.parts[0].size}
-        groups = []
-        for path, parameter in model.parameters().items():
+
+        def group(path: str, parameter: Tensor) -> dict[str, object]:
             owner, name = path.split(".")
             rate = plain[name] if name in plain else lengths[name] * sizes[owner]
-            groups.append({"params": [parameter], "path": path, "name": name, "rate": rate, "lr": rate})
+            return {"params": [parameter], "path": path, "name": name, "rate": rate, "lr": rate}
+
+        self._group = group
+        groups = [group(path, parameter) for path, parameter in model.parameters().items()]
         self.adam = torch.optim.Adam(groups, eps=1e-15, fused=True)
 
     def step(self, done: float) -> None:
@@ -88,10 +93,22 @@ class Optimizer:
             new = torch.cat([old.detach()[keep], added[name]])
             self._exchange(part, name, new, lambda value, extra=added[name]: _kept(value, keep, fresh, extra))
 
+    def append_parameters(self, part: Part, added: dict[str, Tensor]) -> None:
+        """Move further parameters of a part from now on."""
+        for name, parameter in added.items():
+            self.adam.add_param_group(self._group(f"{part.name}.{name}", parameter))
+
     def append_rows(self, part: Part, name: str, added: Tensor) -> None:
         """Append rows to one parameter, with empty moments."""
         new = torch.cat([part.parameters[name].detach(), added])
         self._exchange(part, name, new, lambda value: torch.cat([value, torch.zeros_like(added)]))
+
+    def forget(self, part: Part, name: str, entries: Bool[Tensor, "*shape"]) -> None:
+        """Empty the moments of some entries of a parameter."""
+        state = self.adam.state.get(part.parameters[name], {})
+        for moment in _MOMENTS:
+            if moment in state:
+                state[moment][entries] = 0
 
     def tensors(self) -> dict[str, Tensor]:
         """Adam's state by parameter, for a checkpoint."""

@@ -16,10 +16,12 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from recon4d.core import Surfels, quaternion, spherical_harmonics
-from recon4d.field import Field
+from recon4d.field import Field, Refined
 
 SURFEL_NAMES = ("centers", "rotations_wxyz", "log_scales", "opacity_logits", "sh_base", "sh_rest")
 """Parameters with one row per surfel that every part has."""
+REFINED_NAMES = ("refined_rotations", "refined_log_scales")
+"""Those of the refined branch, which joins late."""
 
 NEIGHBOURS = 6
 _LEAST_SCALE = 1e-6
@@ -30,7 +32,7 @@ class Posed:
     """A part at one moment.
 
     Attributes:
-        surfels: in the world.
+        surfels: in the world; they carry the geometry.
         canonical: the same in the canonical state.
         bone_rotations: [B, 4] and
         bone_translations: [B, 3] world_from_canonical of the bones; None where there are none.
@@ -88,6 +90,26 @@ class Part(ABC):
             sh=torch.cat([p["sh_base"], p["sh_rest"]], 1),
         )
 
+    @property
+    def is_refined(self) -> bool:
+        """Whether colours have a branch of their own."""
+        return REFINED_NAMES[0] in self.parameters
+
+    def refine(self) -> dict[str, Tensor]:
+        """Let the refined branch begin where the plain surfels are; returns its parameters."""
+        plain = Refined.like(self._frozen_surfels())
+        values = (plain.rotations_wxyz, self.parameters["log_scales"])
+        fresh = as_leaves(dict(zip(REFINED_NAMES, values, strict=True)), self.device)
+        self.parameters |= fresh
+        return fresh
+
+    def appearance(self, surfels: Surfels) -> Surfels:
+        """What carries the colours, of the part's surfels at some moment; differentiable."""
+        if not self.is_refined:
+            return surfels
+        rotations, log_scales = (self.parameters[name] for name in REFINED_NAMES)
+        return Refined(rotations, log_scales.exp()).appearance_of(surfels)
+
     @abstractmethod
     def at(self, time: float, world_from_cam: Float[Tensor, "4 4"]) -> Posed:
         """The part at a moment, before a camera; differentiable."""
@@ -109,6 +131,12 @@ class Part(ABC):
     def find_neighbours(self) -> None:
         """Find the nearest surfels of each anew."""
         self.neighbours = nearest_surfels(self.parameters["centers"]).to(self.device)
+
+    def _frozen_refined(self) -> Refined | None:
+        if not self.is_refined:
+            return None
+        rotations, log_scales = (self.parameters[name].detach().cpu() for name in REFINED_NAMES)
+        return Refined(quaternion.normalize(rotations), log_scales.exp())
 
     def _frozen_surfels(self) -> Surfels:
         with torch.no_grad():

@@ -38,7 +38,7 @@ def root_path(frames: tuple[Frame, ...], frames_per_control: float) -> SE3Spline
     step, count = control_count(times, frames_per_control)
     identity = torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64).expand(count, 4)
     basis = _basis(times, times[0], step, count)
-    origins, directions = zip(*(_ray(frame) for frame in frames), strict=True)
+    origins, directions = zip(*(mask_ray(frame) for frame in frames), strict=True)
     origin, direction = torch.stack(origins), torch.stack(directions)
     # |P (x - o)|^2 with P the projection across the ray, x linear in the controls.
     across = torch.eye(3, dtype=torch.float64) - direction[:, :, None] * direction[:, None, :]
@@ -83,7 +83,8 @@ def mask_middle(frame: Frame) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     return (weights.sum(0) * columns).sum() / total, (weights.sum(1) * rows).sum() / total
 
 
-def _ray(frame: Frame) -> tuple[Float[Tensor, " 3"], Float[Tensor, " 3"]]:
+def mask_ray(frame: Frame) -> tuple[Float[Tensor, " 3"], Float[Tensor, " 3"]]:
+    """Origin and unit direction, in the world, of the ray through the mask's middle."""
     x, y = mask_middle(frame)
     camera = frame.camera.to(torch.float64)
     in_cam = torch.stack([(x - camera.K[0, 2]) / camera.K[0, 0], (y - camera.K[1, 2]) / camera.K[1, 1], x * 0 + 1])

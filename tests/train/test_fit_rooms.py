@@ -162,7 +162,6 @@ def test_disturbed_cameras_get_better(two: Capture):
         assert torch.equal(found.K, fitted.cameras[0].K)
 
 
-@pytest.mark.xfail(strict=True, raises=AssertionError, reason="the saved path is that of the uncorrected cameras")
 def test_a_background_before_uncertain_cameras_is_carried_by_the_corrected_ones(two: Capture, quick: FitConfig):
     """What is drawn while fitting is what the saved scene shows."""
     capture = replace(two, background="camera", refine_cameras=True)
