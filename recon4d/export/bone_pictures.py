@@ -15,6 +15,8 @@ from torch import Tensor
 from recon4d.core import Camera
 from recon4d.export.colors import distinct_colors
 from recon4d.field import BonesWarp, RigidWarp
+from recon4d.field.residual import ResidualWarp
+from recon4d.field.warp import Warp
 from recon4d.scene import Layer
 
 _STILL = (0.62, 0.62, 0.62)  # of surfels that nothing moves
@@ -44,7 +46,7 @@ class LayerBones:
 
     def places_at(self, time: float) -> Float[np.ndarray, "b 3"]:
         """Where the bones are in the world at a time, seconds."""
-        warp = self.layer.field.warp
+        warp = _plain_warp(self.layer)
         moment = torch.tensor([time], dtype=torch.float64)
         with torch.no_grad():
             if isinstance(warp, BonesWarp):
@@ -59,8 +61,8 @@ def layer_bones(layer: Layer, first: int) -> LayerBones:
     """Colours and links of a layer; `first` numbers its first bone among all layers, so that layers differ."""
     field = layer.field
     count = len(field)
-    if isinstance(field.warp, BonesWarp) and count:
-        warp = field.warp
+    warp = _plain_warp(layer)
+    if isinstance(warp, BonesWarp) and count:
         indices, weights = warp.weight_indices.cpu().numpy(), warp.weights.detach().double().cpu().numpy()
         total = len(warp.rest_translations)
         used = np.flatnonzero(np.bincount(indices.ravel(), weights.ravel(), minlength=total) > 0)
@@ -69,11 +71,17 @@ def layer_bones(layer: Layer, first: int) -> LayerBones:
         rest = warp.rest_translations.detach().double().cpu().numpy()
         links = _tree(rest[used], _shared(indices, weights, total)[np.ix_(used, used)])
         return LayerBones(layer, torch.from_numpy(mixed).float(), used, colors[used], links)
-    if isinstance(field.warp, RigidWarp) and count:
+    if isinstance(warp, RigidWarp) and count:
         color = distinct_colors(first + 1)[first:]
         return LayerBones(layer, _plain(color[0], count), np.zeros(1, np.int64), color, np.zeros((0, 2), np.int64))
     nothing = np.zeros(0, np.int64)
     return LayerBones(layer, _plain(np.array(_STILL), count), nothing, np.zeros((0, 3)), np.zeros((0, 2), np.int64))
+
+
+def _plain_warp(layer: Layer) -> Warp:
+    """The warp without the displacements that bones cannot make."""
+    warp = layer.field.warp
+    return warp.base if isinstance(warp, ResidualWarp) else warp
 
 
 def draw_bones(picture: UInt8[np.ndarray, "h w c"], layers: list[LayerBones], camera: Camera, time: float) -> None:
