@@ -82,9 +82,7 @@ class Capture:
                     got=", ".join(f"{width}x{height}" for height, width in sorted(sizes)),
                     fix="resize the masks, or correct the camera",
                 )
-        if (self.points is None) != (self.point_colors is None) or (
-            self.points is not None and self.point_colors is not None and len(self.points) != len(self.point_colors)
-        ):
+        if self.point_colors is not None and (self.points is None or len(self.points) != len(self.point_colors)):
             raise InputError(
                 "Capture.point_colors", expected="one colour for each point", got="others", fix="give both or neither"
             )
