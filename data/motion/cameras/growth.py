@@ -119,7 +119,7 @@ def fit_of(errors: Float64[np.ndarray, " m"]) -> float:
 
 def observations(
     tracks: Tracks, keyframes: Int64[np.ndarray, " k"], size: tuple[int, int], wanted: Bool[np.ndarray, " n"]
-) -> tuple[Observations, Int64[np.ndarray, " n"]]:
+) -> tuple[Observations, Int64[np.ndarray, " p"]]:
     """What the wanted tracks show in the keyframes, and the track of each point."""
     row = np.full(tracks.length, -1)
     row[keyframes] = np.arange(len(keyframes))

@@ -45,10 +45,10 @@ from recon4d.data.motion.stage import (
 )
 from recon4d.data.motion.tracks import Tracks, TrackSettings, track_points
 
-_VERSION = 3
+_VERSION = 4
 _ASSUMED_FOCAL = 1.2  # Multiple of the long side, where nothing tells it.
 _TURNS_ENOUGH = 30.0  # Degrees seen of a subject that make object mode worth more than the scene's cameras.
-_HARDLY_TURNS = 3.0
+_HARDLY_TURNS = 15.0  # Below, bending can look like turning: a dancer seen from the front gave 13 degrees.
 _ONLY_TURNS = 0.7  # Share of the background on one homography from which a camera may be taken to only turn.
 _SURELY_ONLY_TURNS, _TURNING_ERROR = 0.9, 0.5  # As above, and pixels at a long side of 864.
 _GROWN_KEYFRAMES, _GROWN_POINTS = 50, 150  # More take longer and were not better.
@@ -198,7 +198,7 @@ class _Solver:
         if subject is not None and subject.attempt.range_degrees >= _HARDLY_TURNS:
             return self._mapped(subject, "object", f"the background is {where}; the subject's own points fix its pose")
         if subject is not None:
-            text = f"the subject turns by {subject.attempt.range_degrees:.1f} degrees only: other sides are guesses"
+            text = f"the subject turns by {subject.attempt.range_degrees:.0f} degrees at most: other sides are guesses"
             return self._still("static", "the subject hardly turns", (text,))
         partial = self._partial()
         if partial is not None:
