@@ -146,6 +146,10 @@ def _work_through(run: Run) -> Outcome:
             ("cameras", "corrected by the fit" if capture.refine_cameras else "kept as they are"),
             *(("layer", text) for text in layers),
         )
+        smaller = run.config.levels[-1][1]
+        if smaller > 1:
+            text = f"pictures were fitted {smaller} times smaller: at full size, outlines and fine parts come out thin"
+            warnings = (*warnings, text)
         reason = f"the preset {settings.preset!r}"
         run.done(StageRecord("fit", "; ".join(layers), reason, facts, (*warnings, *fitted.warnings)))
     return write_result(run, capture, fitted, split)
