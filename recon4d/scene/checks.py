@@ -15,7 +15,7 @@ from torch import Tensor
 
 from recon4d.core import Camera, InputError, SceneFormatError, Surfels, quaternion
 from recon4d.core.spline import SE3Spline
-from recon4d.field import BonesWarp, Field, RigidWarp
+from recon4d.field import BonesWarp, Field, Refined, ResidualWarp, RigidWarp, Warp
 from recon4d.scene.document import shown
 from recon4d.scene.scene import LAYER_KINDS, Layer, Scene
 
@@ -117,15 +117,42 @@ def check_layer_names(layers: Sequence[Layer]) -> None:
 
 
 def check_field(field: Field) -> None:
-    """Surfels, ids and warp of one layer."""
+    """Surfels, ids, refined branch and warp of one layer."""
     check_surfels(field.canonical)
-    if len(torch.unique(field.ids)) != len(field.ids):
+    check_ids(field.ids)
+    if field.refined is not None:
+        check_refined(field.refined, field.canonical)
+    check_warp(field.warp, "warp")
+    if isinstance(field.warp, ResidualWarp):
+        check_warp(field.warp.base, "warp.base")
+
+
+def check_ids(ids: Tensor) -> None:
+    """No id twice."""
+    if len(torch.unique(ids)) != len(ids):
         raise _wrong("ids", "ids that differ", "an id that stands twice", "give new surfels ids of their own")
-    warp = field.warp
+
+
+def check_refined(refined: Refined, surfels: Surfels) -> None:
+    """Turns and sizes that the surfels are drawn with."""
+    for name, tensor in refined.tensors().items():
+        if tensor.dtype != surfels.centers.dtype:
+            raise _wrong(f"refined_{name}", "the type of the centers", str(tensor.dtype), "convert all with field.to")
+    check_quaternions("refined_rotations_wxyz", refined.rotations_wxyz)
+    check_scales("refined_scales", refined.scales)
+
+
+def check_warp(warp: Warp, name: str) -> None:
+    """Values of a warp called `name`, its base left out; shapes are checked by the warps themselves."""
     if isinstance(warp, RigidWarp):
-        check_spline("warp.path", warp.path, batch=())
+        check_spline(f"{name}.path", warp.path, batch=())
     elif isinstance(warp, BonesWarp):
-        check_bones(warp)
+        check_bones(warp, name)
+    elif isinstance(warp, ResidualWarp):
+        for part, tensor in (("grid", warp.grid), ("low", warp.low), ("high", warp.high)):
+            _check_finite(f"{name}.{part}", tensor)
+        if not bool((warp.low < warp.high).all()):
+            raise _wrong(f"{name}.high", "more than `low` along each axis", "not so", "span the surfels' box")
 
 
 def check_surfels(surfels: Surfels) -> None:
@@ -146,26 +173,32 @@ def check_surfels(surfels: Surfels) -> None:
     if surfels.features is not None and (surfels.features.dim() != 2 or surfels.features.shape[0] != count):
         raise _wrong("features", f"[{count}, C]", str(list(surfels.features.shape)), "one row per surfel")
     check_quaternions("rotations_wxyz", surfels.rotations_wxyz)
-    if not bool((surfels.scales >= 0).all()):
-        raise _wrong("scales", "numbers >= 0", "a negative one", "clamp them")
+    check_scales("scales", surfels.scales)
     if not bool(((surfels.opacities >= 0) & (surfels.opacities <= 1)).all()):
         raise _wrong("opacities", "numbers from 0 to 1", "one outside", "clamp them")
 
 
-def check_bones(warp: BonesWarp) -> None:
+def check_scales(name: str, scales: Tensor) -> None:
+    """Finite and not negative."""
+    _check_finite(name, scales)
+    if not bool((scales >= 0).all()):
+        raise _wrong(name, "numbers >= 0", "a negative one", "clamp them")
+
+
+def check_bones(warp: BonesWarp, name: str) -> None:
     """Rest poses, paths and bindings of a bones warp; shapes are checked by BonesWarp itself."""
     bones = warp.rest_translations.shape[0]
-    _check_finite("warp.rest_translations", warp.rest_translations)
-    check_quaternions("warp.rest_rotations_wxyz", warp.rest_rotations_wxyz)
-    check_spline("warp.path", warp.path, batch=(bones,))
+    _check_finite(f"{name}.rest_translations", warp.rest_translations)
+    check_quaternions(f"{name}.rest_rotations_wxyz", warp.rest_rotations_wxyz)
+    check_spline(f"{name}.path", warp.path, batch=(bones,))
     if warp.root is not None:
-        check_spline("warp.root", warp.root, batch=())
+        check_spline(f"{name}.root", warp.root, batch=())
     if not bool(((warp.weight_indices >= 0) & (warp.weight_indices < bones)).all()):
-        raise _wrong("warp.weight_indices", f"bones from 0 to {bones - 1}", "one outside", "bind the surfels again")
-    _check_finite("warp.weights", warp.weights)
+        raise _wrong(f"{name}.weight_indices", f"bones from 0 to {bones - 1}", "one outside", "bind the surfels again")
+    _check_finite(f"{name}.weights", warp.weights)
     off = (warp.weights.double().sum(-1) - 1).abs() > WEIGHT_TOLERANCE
     if bool((warp.weights < 0).any()) or bool(off.any()):
-        raise _wrong("warp.weights", "weights >= 0 that sum to 1", "others", "normalise them for every surfel")
+        raise _wrong(f"{name}.weights", "weights >= 0 that sum to 1", "others", "normalise them for every surfel")
 
 
 def check_spline(name: str, spline: SE3Spline, *, batch: tuple[int, ...]) -> None:

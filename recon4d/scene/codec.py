@@ -1,9 +1,12 @@
 """Scenes as documents and named arrays, and back; reads and writes no file.
 
 Arrays of a layer ("surfels" file): centers [N, 3], rotations_wxyz [N, 4], scales [N, 2], opacities [N], ids [N], and
-sh [N, K, 3] or features [N, C].  Arrays of a rigid warp: path_rotations_wxyz [K, 4], path_translations [K, 3].  Of a
-bones warp: rest_rotations_wxyz [B, 4], rest_translations [B, 3], path_... [B, K, ...], root_... [K', ...] where there
-is a root, weight_indices [N, 4], weights [N, 4].  Ids and indices are int64, all else of one type, float32 or float64.
+sh [N, K, 3] or features [N, C]; where surfels are drawn with a turn and size of their own also
+refined_rotations_wxyz [N, 4] and refined_scales [N, 2].  Arrays of a rigid warp: path_rotations_wxyz [K, 4],
+path_translations [K, 3].  Of a bones warp: rest_rotations_wxyz [B, 4], rest_translations [B, 3], path_... [B, K, ...],
+root_... [K', ...] where there is a root, weight_indices [N, 4], weights [N, 4].  Of a residual warp: grid
+[K, X, Y, Z, 3], low [3], high [3]; its base has a file of its own.  Ids and indices are int64, all else of one type,
+float32 or float64.
 
 To store another warp: add its kind to `encode_warp` and `decode_warp`, its arrays above and its checks to `checks`.
 """
@@ -18,12 +21,20 @@ from torch import Tensor
 
 from recon4d.core import Camera, InputError, SceneFormatError, Surfels
 from recon4d.core.spline import SE3Spline
-from recon4d.field import BonesWarp, Field, IdentityWarp, RigidWarp, Warp
+from recon4d.field import BonesWarp, Field, IdentityWarp, Refined, ResidualWarp, RigidWarp, Warp
 from recon4d.scene.document import DAMAGED, Node
 
 CAMERA_TYPES = {"float32": torch.float32, "float64": torch.float64}
 
 Arrays = dict[str, Tensor]
+
+_KINDS = {
+    "identity": (),
+    "rigid": ("path", "arrays"),
+    "bones": ("blend", "root", "path", "arrays"),
+    "residual": ("start", "step", "base", "arrays"),
+}
+_REFINED = "refined_"
 
 
 class ArrayTable:
@@ -85,12 +96,17 @@ def decode_camera(node: Node, *, largest_side: int) -> Camera:
 
 
 def encode_surfels(field: Field) -> Arrays:
-    """The arrays of the canonical surfels and their ids."""
-    return {**field.canonical.tensors(), "ids": field.ids}
+    """The arrays of the canonical surfels, their ids, and how they are drawn where this differs."""
+    refined = {} if field.refined is None else field.refined.tensors()
+    return {
+        **field.canonical.tensors(),
+        "ids": field.ids,
+        **{f"{_REFINED}{name}": tensor for name, tensor in refined.items()},
+    }
 
 
-def decode_surfels(table: ArrayTable, count: int) -> tuple[Surfels, Tensor]:
-    """Surfels and ids of their arrays."""
+def decode_surfels(table: ArrayTable, count: int) -> tuple[Surfels, Tensor, Refined | None]:
+    """Surfels, ids and refined branch of their arrays."""
     ids = table.take("ids", (count,), torch.int64)
     surfels = Surfels(
         centers=table.take("centers", (count, 3)),
@@ -100,12 +116,18 @@ def decode_surfels(table: ArrayTable, count: int) -> tuple[Surfels, Tensor]:
         sh=table.take("sh", (count, None, 3)) if "sh" in table else None,
         features=table.take("features", (count, None)) if "features" in table else None,
     )
+    refined = None
+    # Either array wants the other.
+    if f"{_REFINED}rotations_wxyz" in table or f"{_REFINED}scales" in table:
+        refined = Refined(
+            table.take(f"{_REFINED}rotations_wxyz", (count, 4)), table.take(f"{_REFINED}scales", (count, 2))
+        )
     table.finish()
-    return surfels, ids
+    return surfels, ids, refined
 
 
 def encode_warp(warp: Warp) -> tuple[dict[str, Any], Arrays]:
-    """The document of a warp without its file, and its arrays; no arrays for the identity."""
+    """The document of a warp without its file and its base, and its arrays; no arrays for the identity."""
     # Exact types: a subclass may hold more than is stored here.
     if type(warp) is IdentityWarp:
         return {"kind": "identity"}, {}
@@ -127,31 +149,42 @@ def encode_warp(warp: Warp) -> tuple[dict[str, Any], Arrays]:
             "weights": warp.weights,
         }
         return document, arrays
+    if type(warp) is ResidualWarp:
+        arrays = {"grid": warp.grid, "low": warp.low, "high": warp.high}
+        return {"kind": "residual", **_span(warp)}, arrays
     raise InputError(
         "warp",
-        expected="an IdentityWarp, a RigidWarp or a BonesWarp",
+        expected="an IdentityWarp, a RigidWarp, a BonesWarp or a ResidualWarp",
         got=type(warp).__name__,
         fix="teach recon4d/scene/codec.py to store it",
     )
 
 
-def warp_members(node: Node) -> tuple[str, dict[str, Node]]:
-    """Kind and members of a warp's document, which has just the keys of its kind."""
-    kinds = {"identity": (), "rigid": ("path", "arrays"), "bones": ("blend", "root", "path", "arrays")}
+def warp_members(node: Node, *, residual: bool = True) -> tuple[str, dict[str, Node]]:
+    """Kind and members of a warp's document, which has just the keys of its kind; bases may not be residuals."""
     members = node.members()
     if "kind" not in members:
         raise node.error("a warp with a kind", "no 'kind'")
-    kind = members["kind"].choice(*kinds)
-    return kind, node.object("kind", *kinds[kind])
+    kind = members["kind"].choice(*(known for known in _KINDS if residual or known != "residual"))
+    return kind, node.object("kind", *_KINDS[kind])
 
 
-def decode_warp(kind: str, members: Mapping[str, Node], table: ArrayTable, count: int) -> Warp:
-    """The warp of its document and arrays, for `count` surfels."""
+def decode_warp(kind: str, members: Mapping[str, Node], table: ArrayTable, count: int, base: Warp | None) -> Warp:
+    """The warp of its document, arrays and base (a residual has one), for `count` surfels."""
     if kind == "identity":
         return IdentityWarp()
-    path = members["path"]
     if kind == "rigid":
-        warp: Warp = RigidWarp(_spline(table, "path", path, ()))
+        warp: Warp = RigidWarp(_spline(table, "path", members["path"], ()))
+    elif kind == "residual":
+        assert base is not None
+        warp = ResidualWarp(
+            base,
+            grid=table.take("grid", (None, None, None, None, 3)),
+            low=table.take("low", (3,)),
+            high=table.take("high", (3,)),
+            start=members["start"].number(),
+            step=members["step"].number(),
+        )
     else:
         rest_translations = table.take("rest_translations", (None, 3))
         bones = rest_translations.shape[0]
@@ -159,7 +192,7 @@ def decode_warp(kind: str, members: Mapping[str, Node], table: ArrayTable, count
             root=None if members["root"].value is None else _spline(table, "root", members["root"], ()),
             rest_rotations_wxyz=table.take("rest_rotations_wxyz", (bones, 4)),
             rest_translations=rest_translations,
-            path=_spline(table, "path", path, (bones,)),
+            path=_spline(table, "path", members["path"], (bones,)),
             weight_indices=table.take("weight_indices", (count, 4), torch.int64),
             weights=table.take("weights", (count, 4)),
             blend=cast(Any, members["blend"].choice("linear", "dual_quaternion")),
@@ -168,8 +201,8 @@ def decode_warp(kind: str, members: Mapping[str, Node], table: ArrayTable, count
     return warp
 
 
-def _span(spline: SE3Spline) -> dict[str, float]:
-    return {"start": float(spline.start), "step": float(spline.step)}
+def _span(curve: SE3Spline | ResidualWarp) -> dict[str, float]:
+    return {"start": float(curve.start), "step": float(curve.step)}
 
 
 def _poses(name: str, spline: SE3Spline) -> Arrays:

@@ -1,8 +1,8 @@
-"""The scene document, `scene.json`, version 1, and reading JSON that is not to be trusted.
+"""The scene document, `scene.json`, version 2, and reading JSON that is not to be trusted.
 
     {
       "format": "recon4d-scene",
-      "format_version": 1,
+      "format_version": 2,
       "units": {"metres_per_unit": null},
       "times": [0.0, ...],                                   seconds, one per frame, strictly increasing
       "cameras": [{"dtype": "float32", "width": 640, "height": 480, "fx": .., "fy": .., "cx": .., "cy": ..,
@@ -16,9 +16,13 @@
           {"kind": "rigid", "path": {"start": s, "step": s}, "arrays": FILE}
           {"kind": "bones", "blend": "linear" | "dual_quaternion", "root": {"start": s, "step": s} | null,
            "path": {"start": s, "step": s}, "arrays": FILE}
+          {"kind": "residual", "start": s, "step": s, "base": WARP that is no residual, "arrays": FILE}
 
 The arrays in the files are listed in `codec.py`.  Keys that are not listed are refused: a change of the format is a
 new version.
+
+Version 2 came with the residual warp and with surfels that are drawn with a turn and size of their own.  Version 1 has
+neither, and is otherwise the same.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from typing import Any
 from recon4d.core import SceneFormatError
 
 FORMAT = "recon4d-scene"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 # Parsed JSON takes up to some 25 times its size in memory; about 20,000 cameras fit in this many bytes.
 MAX_DOCUMENT_BYTES = 16 * 2**20

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import mmap
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 
 from recon4d.core import Camera, SceneFormatError
-from recon4d.field import Field
+from recon4d.field import Field, Warp
 from recon4d.scene import checks, codec
 from recon4d.scene.arrays import MAX_FILE_BYTES, map_arrays
 from recon4d.scene.document import DAMAGED, MAX_DOCUMENT_BYTES, Node, canonical_bytes, parse
@@ -57,11 +58,11 @@ def content_hash(path: str | os.PathLike[str]) -> str:
         reader = _Reader(folder)
         for layer in document["layers"].items(at_most=checks.MAX_LAYERS):
             members = _layer_members(layer)
-            _, warp = codec.warp_members(members["warp"])
-            for node in (members["arrays"], warp.get("arrays")):
-                if node is not None:
-                    reader.map_file(node)
+            for node in (members["arrays"], *_warp_files(members["warp"])):
+                reader.map_file(node)
     content = {key: node.value for key, node in document.items() if key != "provenance"}
+    # What a later version says in the same way keeps the hash that version 1 gave it, so that edits find their base.
+    content["format_version"] = 1
     return hashlib.sha256(canonical_bytes(content)).hexdigest()
 
 
@@ -87,6 +88,15 @@ def _read_document(folder: Path) -> dict[str, Node]:
 
 def _layer_members(node: Node) -> dict[str, Node]:
     return node.object("name", "kind", "count", "arrays", "warp")
+
+
+def _warp_files(node: Node, *, residual: bool = True) -> Iterator[Node]:
+    """The files of a warp and its base."""
+    _, members = codec.warp_members(node, residual=residual)
+    if "base" in members:
+        yield from _warp_files(members["base"], residual=False)
+    if "arrays" in members:
+        yield members["arrays"]
 
 
 class _Reader:
@@ -150,15 +160,25 @@ class _Reader:
         name, kind = members["name"].text(), members["kind"].choice(*LAYER_KINDS)
         count = members["count"].whole(least=0, most=_MAX_SURFELS)
         table = self._table(members["arrays"])
-        surfels, ids = codec.decode_surfels(table, count)
+        surfels, ids, refined = codec.decode_surfels(table, count)
         with checks.within(table.file, separator=": ", corrupt=True):
             checks.check_surfels(surfels)
-        warp_kind, warp_nodes = codec.warp_members(members["warp"])
-        warp_table = self._table(warp_nodes["arrays"]) if "arrays" in warp_nodes else codec.ArrayTable({}, table.file)
-        with checks.within(f"{warp_table.file}, for {node.field}", separator=": ", corrupt=True):
-            field = Field(surfels, ids, codec.decode_warp(warp_kind, warp_nodes, warp_table, count))
-            checks.check_field(field)
-        return Layer(name, cast(Any, kind), field)
+            checks.check_ids(ids)
+            if refined is not None:
+                checks.check_refined(refined, surfels)
+        warp, warp_file = self._warp(members["warp"], node.field, count)
+        with checks.within(f"{warp_file or table.file}, for {node.field}", separator=": ", corrupt=True):
+            return Layer(name, cast(Any, kind), Field(surfels, ids, warp, refined))
+
+    def _warp(self, node: Node, owner: str, count: int, *, residual: bool = True) -> tuple[Warp, str | None]:
+        """A warp, its base with it, and the file of its arrays, if any."""
+        kind, members = codec.warp_members(node, residual=residual)
+        base = self._warp(members["base"], owner, count, residual=False)[0] if "base" in members else None
+        table = self._table(members["arrays"]) if "arrays" in members else None
+        with checks.within(f"{table.file if table else node.file}, for {owner}", separator=": ", corrupt=True):
+            warp = codec.decode_warp(kind, members, table or codec.ArrayTable({}, node.file), count, base)
+            checks.check_warp(warp, node.field.removeprefix(f"{owner}."))
+        return warp, table.file if table else None
 
     def _table(self, node: Node) -> codec.ArrayTable:
         buffer, file = self.map_file(node)

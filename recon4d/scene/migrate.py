@@ -16,7 +16,8 @@ from recon4d.scene.document import FORMAT, FORMAT_VERSION, Node
 Migration = Callable[[dict[str, Any]], dict[str, Any]]
 
 # Version n to the step that makes a document of version n + 1 out of one of version n.  Version 1 is the first.
-MIGRATIONS: dict[int, Migration] = {}
+# From 1 to 2: more can be said, nothing is said in another way.
+MIGRATIONS: dict[int, Migration] = {1: dict}
 
 
 def migrate(document: Node, *, migrations: Mapping[int, Migration] = MIGRATIONS, present: int = FORMAT_VERSION) -> Node:

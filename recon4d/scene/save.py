@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from recon4d.core import InputError, SceneFormatError
+from recon4d.field import ResidualWarp, Warp
 from recon4d.scene import checks, codec
 from recon4d.scene.arrays import Blob, to_blob
 from recon4d.scene.document import FORMAT, FORMAT_VERSION, MAX_DOCUMENT_BYTES, to_bytes
@@ -93,16 +94,22 @@ def _encode(scene: Scene) -> tuple[bytes, dict[str, Blob]]:
 
 
 def _encode_layer(layer: Layer, blobs: dict[str, Blob]) -> dict[str, Any]:
-    warp, warp_arrays = codec.encode_warp(layer.field.warp)
-    if warp_arrays:
-        warp["arrays"] = _add(blobs, "warp", to_blob(warp_arrays))
     return {
         "name": layer.name,
         "kind": layer.kind,
         "count": len(layer.field),
         "arrays": _add(blobs, "surfels", to_blob(codec.encode_surfels(layer.field))),
-        "warp": warp,
+        "warp": _encode_warp(layer.field.warp, blobs),
     }
+
+
+def _encode_warp(warp: Warp, blobs: dict[str, Blob]) -> dict[str, Any]:
+    document, arrays = codec.encode_warp(warp)
+    if isinstance(warp, ResidualWarp):
+        document["base"] = _encode_warp(warp.base, blobs)
+    if arrays:
+        document["arrays"] = _add(blobs, "warp", to_blob(arrays))
+    return document
 
 
 def _add(blobs: dict[str, Blob], role: str, blob: Blob) -> dict[str, Any]:

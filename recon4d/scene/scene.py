@@ -58,8 +58,12 @@ class Scene:
         raise InputError("layer", expected=f"one of {names or 'no layers'}", got=repr(name), fix="check the spelling")
 
     def at(self, time: float | int) -> Surfels:
-        """All layers at one moment (seconds) as one set of surfels, in the order of the layers."""
+        """The surfaces of all layers at one moment (seconds) as one set of surfels, in the order of the layers."""
         return merge_surfels([layer.field.at(time) for layer in self.layers])
+
+    def appearance_at(self, time: float | int) -> Surfels:
+        """The surfels to draw in colour, as `at`; the same as `at` where no layer is refined."""
+        return merge_surfels([layer.field.appearance_at(time) for layer in self.layers])
 
 
 def merge_surfels(parts: Sequence[Surfels]) -> Surfels:

@@ -10,10 +10,11 @@ import torch
 
 from recon4d.core import Camera, Surfels, quaternion
 from recon4d.core.spline import SE3Spline
-from recon4d.field import BonesWarp, Field, IdentityWarp, RigidWarp
+from recon4d.field import BonesWarp, Field, IdentityWarp, Refined, ResidualWarp, RigidWarp, Warp
 from recon4d.scene import Layer, Scene
 
-WARP_KINDS = ("identity", "rigid", "linear", "dual_quaternion", "rootless")
+PLAIN_KINDS = ("identity", "rigid", "linear", "dual_quaternion", "rootless")
+WARP_KINDS = (*PLAIN_KINDS, *(f"residual {kind}" for kind in PLAIN_KINDS))
 
 
 def make_spline(generator, *batch, count=5, dtype=torch.float32):
@@ -26,6 +27,11 @@ def make_warp(kind, points, generator, bones=3, dtype=torch.float32):
         return IdentityWarp()
     if kind == "rigid":
         return RigidWarp(make_spline(generator, dtype=dtype))
+    if kind.startswith("residual "):
+        grid = torch.randn(5, 2, 3, 4, 3, generator=generator, dtype=dtype)
+        low = -torch.rand(3, generator=generator, dtype=dtype)
+        base = make_warp(kind.removeprefix("residual "), points, generator, bones, dtype)
+        return ResidualWarp(base, grid, low, low + 2, 0.1, 1 / 3)
     return BonesWarp(
         root=None if kind == "rootless" else make_spline(generator, count=7, dtype=dtype),
         rest_rotations_wxyz=torch.randn(bones, 4, generator=generator, dtype=dtype),
@@ -37,7 +43,7 @@ def make_warp(kind, points, generator, bones=3, dtype=torch.float32):
     )
 
 
-def make_field(kind="linear", points=6, sh=4, features=None, seed=0, dtype=torch.float32):
+def make_field(kind="linear", points=6, sh=4, features=None, seed=0, dtype=torch.float32, refined=False):
     generator = torch.Generator().manual_seed(seed)
     surfels = Surfels(
         centers=torch.randn(points, 3, generator=generator, dtype=dtype),
@@ -48,7 +54,11 @@ def make_field(kind="linear", points=6, sh=4, features=None, seed=0, dtype=torch
         features=None if features is None else torch.randn(points, features, generator=generator, dtype=dtype),
     )
     ids = torch.randperm(points, generator=generator) + 2**62
-    return Field(surfels, ids, make_warp(kind, points, generator, dtype=dtype))
+    warp = make_warp(kind, points, generator, dtype=dtype)
+    if not refined:
+        return Field(surfels, ids, warp)
+    turns = torch.randn(points, 4, generator=generator, dtype=dtype)
+    return Field(surfels, ids, warp, Refined(turns, torch.rand(points, 2, generator=generator, dtype=dtype)))
 
 
 def make_scene(kind="linear", seed=0, frames=3, **options):
@@ -65,10 +75,11 @@ def make_scene(kind="linear", seed=0, frames=3, **options):
 
 
 def warp_values(warp):
-    """Everything in a warp: its type, its tensors, its plain values."""
-    plain = {k: v for k, v in vars(warp).items() if not isinstance(v, torch.Tensor | SE3Spline)}
+    """Everything in a warp: its type, its tensors, its plain values, its base."""
+    plain = {k: v for k, v in vars(warp).items() if not isinstance(v, torch.Tensor | SE3Spline | Warp)}
     spans = {k: (v.start, v.step) for k, v in vars(warp).items() if isinstance(v, SE3Spline)}
-    return type(warp), plain, spans, bits(warp.tensors())
+    base = warp_values(warp.base) if isinstance(warp, ResidualWarp) else None
+    return type(warp), plain, spans, bits(warp.tensors()), base
 
 
 def bits(tensors):
@@ -90,6 +101,7 @@ def values(scene):
                 layer.kind,
                 bits(layer.field.canonical.tensors() | {"ids": layer.field.ids}),
                 warp_values(layer.field.warp),
+                None if layer.field.refined is None else bits(layer.field.refined.tensors()),
             )
             for layer in scene.layers
         ],
@@ -115,7 +127,7 @@ def rewrite_arrays(folder, entry, data):
     """Exchange an array file for other bytes, with size and hash in the document to match, as an attacker would."""
     document = document_of(folder)
     for layer in document["layers"]:
-        for owner in (layer, layer["warp"]):
+        for owner in (layer, layer["warp"], layer["warp"].get("base", {})):
             if owner.get("arrays", {}).get("file") == entry:
                 owner["arrays"] |= {"bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
     (Path(folder) / entry).write_bytes(data)

@@ -14,7 +14,7 @@ from safetensors.torch import save as to_bytes
 
 from recon4d.core import Camera, InputError, SceneFormatError, Surfels
 from recon4d.core.spline import SE3Spline
-from recon4d.field import BonesWarp, IdentityWarp
+from recon4d.field import BonesWarp, Field, IdentityWarp, Refined, ResidualWarp
 from recon4d.scene import FORMAT_VERSION, Layer, Scene, content_hash, load, merge_surfels, save
 from recon4d.scene.document import Node
 from recon4d.scene.migrate import MIGRATIONS, migrate
@@ -29,6 +29,17 @@ def test_every_warp(tmp_path, kind, dtype):
     scene = make_scene(kind, dtype=dtype)
     save(scene, tmp_path / "a.r4d")
     assert values(load(tmp_path / "a.r4d")) == values(scene)
+
+
+@pytest.mark.parametrize("kind", WARP_KINDS)
+@pytest.mark.parametrize("points", [6, 0])
+def test_surfels_that_are_drawn_in_another_way(tmp_path, kind, points):
+    scene = make_scene(kind, points=points, refined=True)
+    save(scene, tmp_path / "a.r4d")
+    assert values(load(tmp_path / "a.r4d")) == values(scene)
+    plain = dataclasses.replace(scene.layers[0], field=dataclasses.replace(scene.layers[0].field, refined=None))
+    save(dataclasses.replace(scene, layers=[plain, scene.layers[1]]), tmp_path / "a.r4d")
+    assert load(tmp_path / "a.r4d").layers[0].field.refined is None
 
 
 @pytest.mark.parametrize(("sh", "features"), [(1, None), (4, None), (9, None), (16, None), (None, 1), (None, 5)])
@@ -154,9 +165,49 @@ def test_content_hash_is_of_what_is_shown(tmp_path):
     assert hash_of(dataclasses.replace(scene, layers=[layer, scene.layers[1]])) != first
 
 
-def test_content_hash_reads_the_files(tmp_path):
-    save(make_scene(), tmp_path / "a.r4d")
-    name = document_of(tmp_path / "a.r4d")["layers"][0]["warp"]["arrays"]["file"]
+def with_fields(scene, *fields):
+    return dataclasses.replace(
+        scene, layers=[dataclasses.replace(x, field=f) for x, f in zip(scene.layers, fields, strict=True)]
+    )
+
+
+def test_content_hash_covers_refined_surfels_and_residuals(tmp_path):
+    def hash_of(field):
+        save(with_fields(scene, field, scene.layers[1].field), tmp_path / "h.r4d")
+        return content_hash(tmp_path / "h.r4d")
+
+    scene = make_scene("residual linear", refined=True)
+    field = scene.layers[0].field
+    warp, refined = field.warp, field.refined
+    changed = [
+        field,
+        dataclasses.replace(field, refined=None),
+        dataclasses.replace(field, refined=Refined.like(field.canonical)),
+        dataclasses.replace(field, refined=dataclasses.replace(refined, scales=refined.scales.flip(0))),
+        dataclasses.replace(field, refined=dataclasses.replace(refined, rotations_wxyz=-refined.rotations_wxyz)),
+        dataclasses.replace(field, warp=warp.base),
+        dataclasses.replace(field, warp=dataclasses.replace(warp, start=0.0)),
+        dataclasses.replace(field, warp=dataclasses.replace(warp, grid=-warp.grid)),
+        dataclasses.replace(field, warp=dataclasses.replace(warp, high=warp.high + 1)),
+        dataclasses.replace(field, warp=dataclasses.replace(warp, base=make_field("rigid").warp)),
+    ]
+    assert len({hash_of(one) for one in changed}) == len(changed)
+    assert hash_of(field) == hash_of(make_scene("residual linear", refined=True).layers[0].field)
+
+
+def test_content_hash_of_an_old_scene_is_what_its_own_version_said(tmp_path):
+    said = "73dc1eab7f6b9d3b1390d8d58921f67b76b276b2daf9efa421d93db53722b1a0"
+    assert content_hash(GOLDEN / "v1.r4d") == said
+    save(load(GOLDEN / "v1.r4d"), tmp_path / "a.r4d")
+    assert document_of(tmp_path / "a.r4d")["format_version"] == FORMAT_VERSION
+    assert content_hash(tmp_path / "a.r4d") == said
+
+
+@pytest.mark.parametrize("base", [False, True])
+def test_content_hash_reads_the_files(tmp_path, base):
+    save(make_scene("residual linear"), tmp_path / "a.r4d")
+    warp = document_of(tmp_path / "a.r4d")["layers"][0]["warp"]
+    name = (warp["base"] if base else warp)["arrays"]["file"]
     data = bytearray((tmp_path / "a.r4d" / name).read_bytes())
     data[-1] ^= 1
     (tmp_path / "a.r4d" / name).write_bytes(data)
@@ -164,8 +215,8 @@ def test_content_hash_reads_the_files(tmp_path):
         content_hash(tmp_path / "a.r4d")
 
 
-def golden_scene():
-    """Round numbers that any machine makes alike."""
+def golden_scene(version):
+    """Round numbers that any machine makes alike, with all that a version can say."""
     count = 2
     ramp = torch.arange(count * 12, dtype=torch.float32) / 8
     surfels = Surfels(
@@ -187,17 +238,22 @@ def golden_scene():
     camera = Camera(
         torch.tensor([[500.0, 0, 320], [0, 500, 240], [0, 0, 1]]), torch.eye(4, dtype=torch.float32), 640, 480
     )
-    field = dataclasses.replace(make_field(points=count), canonical=surfels, ids=torch.tensor([7, -1]), warp=warp)
+    refined = None
+    if version >= 2:
+        grid = torch.arange(4 * 8 * 3, dtype=torch.float32).view(4, 2, 2, 2, 3) / 64
+        warp = ResidualWarp(warp, grid, torch.tensor([-1.0, -2.0, -3.0]), torch.tensor([1.0, 2.0, 3.0]), 0.0, 0.5)
+        refined = Refined(surfels.rotations_wxyz.flip(0), torch.tensor([[0.125, 0.5], [0.25, 0.75]]))
+    field = Field(surfels, torch.tensor([7, -1]), warp, refined)
     return Scene(torch.tensor([0.0, 0.5], dtype=torch.float64), [camera] * 2, [Layer("cat", "object", field)])
 
 
 @pytest.mark.parametrize("version", range(1, FORMAT_VERSION + 1))
 def test_every_version_that_ever_was_still_reads(version):
-    assert values(load(GOLDEN / f"v{version}.r4d")) == values(golden_scene())
+    assert values(load(GOLDEN / f"v{version}.r4d")) == values(golden_scene(version))
 
 
 def test_the_present_version_is_written_as_it_was_released(tmp_path):
-    save(golden_scene(), tmp_path / "a.r4d")
+    save(golden_scene(FORMAT_VERSION), tmp_path / "a.r4d")
     assert files_in(tmp_path / "a.r4d") == files_in(GOLDEN / f"v{FORMAT_VERSION}.r4d")
 
 
@@ -234,6 +290,19 @@ def test_a_scene_at_a_time_is_its_layers_together():
     for name in merged.tensors():
         assert torch.equal(getattr(merged, name)[:6], getattr(parts[0], name))
         assert torch.equal(getattr(merged, name)[6:], getattr(parts[1], name))
+
+
+def test_how_a_scene_looks_at_a_time_is_how_its_layers_look():
+    scene = make_scene(refined=True)
+    looks, surface = scene.appearance_at(0.4), scene.at(0.4)
+    parts = [layer.field.appearance_at(0.4) for layer in scene.layers]
+    for name in looks.tensors():
+        assert torch.equal(getattr(looks, name)[:6], getattr(parts[0], name))
+        assert torch.equal(getattr(looks, name)[6:], getattr(parts[1], name))
+        # Only layer 0 is refined, in turns and sizes.
+        same = (getattr(looks, name) == getattr(surface, name)).view(10, -1).all(1)
+        assert same[6:].all()
+        assert same[:6].tolist() == [name not in ("rotations_wxyz", "scales")] * 6
 
 
 def test_merging_fills_up_lower_degrees_and_missing_rotations():
