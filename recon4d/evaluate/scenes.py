@@ -216,7 +216,7 @@ def _on_device(surfels: Surfels, settings: Settings) -> Surfels:
 def _render(scene: Scene, camera: Camera, time: float, color: Color, settings: Settings) -> Float[np.ndarray, "h w 3"]:
     """The scene as the camera sees it at a time, clipped to [0, 1]."""
     with torch.no_grad():
-        surfels = _on_device(scene.at(time), settings)
+        surfels = _on_device(scene.appearance_at(time), settings)
         output = rasterize(
             surfels,
             camera.to(surfels.centers),
