@@ -17,7 +17,7 @@ from recon4d.core import Camera, InputError, Surfels
 from recon4d.data.files import read_json
 from recon4d.export import find_subject
 from recon4d.export.subject import camera_center
-from recon4d.field import BonesWarp, Field
+from recon4d.field import BonesWarp, Field, ResidualWarp
 from recon4d.scene import Layer, Scene, content_hash, load
 
 _MOMENTS = 8  # at which the bounds of a layer are taken
@@ -102,6 +102,8 @@ def _layer_row(layer: Layer, times: Tensor) -> list[str]:
         lowest = highest = "-"
     surfels = layer.field.canonical
     count = f"{len(surfels):,}"
+    if layer.field.refined is not None:
+        count += ", refined"
     return [layer.name, layer.kind, count, _describe_colors(surfels), _describe_warp(layer.field), lowest, highest]
 
 
@@ -114,10 +116,12 @@ def _bounds(field: Field, times: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _describe_warp(field: Field) -> str:
-    warp = field.warp
+    warp = field.warp.underlying
     if isinstance(warp, BonesWarp):
-        return f"{len(warp.rest_translations)} bones"
-    return type(warp).__name__.removesuffix("Warp").lower()
+        name = f"{len(warp.rest_translations)} bones"
+    else:
+        name = type(warp).__name__.removesuffix("Warp").lower()
+    return f"{name} + residual" if isinstance(field.warp, ResidualWarp) else name
 
 
 def _describe_colors(surfels: Surfels) -> str:
