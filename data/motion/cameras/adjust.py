@@ -72,7 +72,7 @@ class AdjustSettings:
     smooth_degrees: float = 2.0
     smooth_share: float = 0.01
     solve_focal: bool = True
-    focal_weight: float = 100.0
+    focal_weight: float = 3.0
 
 
 def triangulated(
