@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 import torch
 
 import recon4d
 from recon4d import Camera, Surfels
 from recon4d.cli import demo, main
+from recon4d.core.spline import SE3Spline
 from recon4d.data import read_video
-from recon4d.field import Field, IdentityWarp
+from recon4d.field import Field, IdentityWarp, Refined, ResidualWarp, RigidWarp
 from recon4d.render import available_backends
 from recon4d.scene import Layer, Scene, content_hash, load, save
 from tests.pipeline import tiny
@@ -71,6 +74,19 @@ def test_info_describes_the_scene(tmp_path, capsys):
         "0.5 3 2",
     ]
     assert lines[10:] == ["", "provenance", "  seed: 7", "  settings", "    rate: 0.5"]
+
+
+def test_info_names_what_is_refined_and_what_is_displaced(tmp_path, capsys):
+    scene = make_scene()
+    field = scene.layers[0].field
+    path = SE3Spline.constant(torch.tensor([1.0, 0.0, 0.0, 0.0]), torch.zeros(3))
+    warp = ResidualWarp(RigidWarp(path), torch.zeros(4, 2, 2, 2, 3), -torch.ones(3), torch.ones(3), 0.0, 1.0)
+    learned = Field(field.canonical, field.ids, warp, Refined.like(field.canonical))
+    save(dataclasses.replace(scene, layers=[Layer("dots", "object", learned)]), tmp_path / "dots.r4d")
+    assert main(["info", str(tmp_path / "dots.r4d")]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("dots")]
+    cells = [cell.strip() for cell in row.split("  ") if cell.strip()]
+    assert cells == ["dots", "object", "2, refined", "SH, 4 coefficients", "rigid + residual", "-1 0 1", "0.5 3 2"]
 
 
 def test_info_shows_metrics_and_the_report_of_a_reconstruction(tmp_path, capsys):

@@ -21,7 +21,7 @@ from recon4d.data.formats.blender import write_blender
 from recon4d.evaluate import PSNR_CEILING, Settings, evaluate_scene, move_camera, write_html
 from recon4d.evaluate.scene_cameras import camera_at, locate
 from recon4d.evaluate.surfaces import Mesh, mesh_surface
-from recon4d.field import Field, IdentityWarp, RigidWarp
+from recon4d.field import Field, IdentityWarp, Refined, RigidWarp
 from recon4d.render import rasterize
 from recon4d.scene import Layer, Scene, merge_surfels, save
 
@@ -184,6 +184,24 @@ def test_own_meshes_equal_to_the_truth_score_exactly_perfect(world: World) -> No
     assert result.n_images == 0
     assert result.psnr is None
     assert result.track_error_percent is None
+
+
+def test_pictures_are_of_the_refined_surfels_and_shapes_of_the_plain_ones(world: World) -> None:
+    """A refined branch of needles ruins the pictures as needles would, and leaves geometry and tracks alone."""
+    layer = world.scene.layers[0]
+    needles = layer.field.canonical.scales * torch.tensor([1.0, 0.05])
+    refined = replace(Refined.like(layer.field.canonical), scales=needles)
+    drawn = replace(world.scene, layers=[replace(layer, field=replace(layer.field, refined=refined))])
+    truth, result, plain = (
+        evaluate_scene(scene, world.folder, settings=QUICK)
+        for scene in (world.scene, drawn, changed(world.scene, scales=needles))
+    )
+    for name in ("psnr", "ssim", "psnr_masked", "flip"):
+        assert getattr(result, name) == getattr(plain, name)
+        assert getattr(result, name) != getattr(truth, name)
+    for name in ("chamfer_percent", "f_score", "normal_error_deg", "track_error_percent", "cd_m", "id_persistence"):
+        assert getattr(result, name) == getattr(truth, name)
+    assert plain.chamfer_percent != truth.chamfer_percent
 
 
 def test_a_grown_subject_is_off_by_its_growth(world: World) -> None:
