@@ -11,8 +11,11 @@ import sys
 import tracemalloc
 
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 
 from recon4d.core import SceneFormatError
 from recon4d.scene import content_hash, load, save
@@ -32,9 +35,16 @@ def folder(tmp_path):
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """A scene that tests only read or copy: its folder, its files, its values."""
-    path = tmp_path_factory.mktemp("scene") / "a.r4d"
-    save(make_scene(), path)
-    return path, files_in(path), values(make_scene())
+    path, scene = tmp_path_factory.mktemp("scene") / "a.r4d", make_scene("residual linear", refined=True)
+    save(scene, path)
+    return path, files_in(path), values(scene)
+
+
+@pytest.fixture
+def rich(tmp_path):
+    """The folder of a scene with all that the format has: refined surfels and a residual over bones."""
+    save(make_scene("residual linear", refined=True), tmp_path / "rich.r4d")
+    return tmp_path / "rich.r4d"
 
 
 def warp_file(folder):
@@ -195,6 +205,83 @@ def test_wrong_documents(folder, case):
     path, value, pattern = WRONG[case]
     edited(folder, *path, value)
     refused(folder, pattern)
+
+
+RESIDUAL = {
+    "keys": (("layers", 0, "warp", "kind"), "bones", "warp: expected the keys kind, blend, root, path, arrays"),
+    "no base": (("layers", 0, "warp", "base"), None, r"layers\[0\].warp.base: expected an object, got None"),
+    "base kind": (("layers", 0, "warp", "base", "kind"), "fold", "warp.base.kind: expected 'identity' or 'rigid' or"),
+    "residual of residuals": (
+        ("layers", 0, "warp", "base"),
+        {"kind": "residual", "start": 0, "step": 1, "base": {"kind": "identity"}, "arrays": {}},
+        r"layers\[0\].warp.base.kind: expected 'identity' or 'rigid' or 'bones', got 'residual'",
+    ),
+    "step 0": (("layers", 0, "warp", "step"), 0, r"warp-.*, for layers\[0\]: ResidualWarp times: .*step > 0"),
+    "start": (("layers", 0, "warp", "start"), None, r"layers\[0\].warp.start: expected a number, got None"),
+    "base step 0": (("layers", 0, "warp", "base", "path", "step"), 0, r"warp-.*, for layers\[0\]: SE3Spline times"),
+    "base hash": (("layers", 0, "warp", "base", "arrays", "sha256"), "0" * 64, "warp-.*: expected the hash 0000"),
+    "base elsewhere": (("layers", 0, "warp", "base", "arrays", "file"), "../x", "arrays.file: expected a plain file"),
+}
+
+
+@pytest.mark.parametrize("case", RESIDUAL)
+def test_wrong_residuals_in_documents(rich, case):
+    path, value, pattern = RESIDUAL[case]
+    edited(rich, *path, value)
+    refused(rich, pattern)
+    # Hashing looks at names and files, not at what is in them.
+    error = attempt(content_hash, rich)[1]
+    assert error == (None if "step" in case or case == "start" else attempt(load, rich)[1])
+
+
+def test_a_residual_and_its_base_may_not_exchange_files(rich):
+    warp = document_of(rich)["layers"][0]["warp"]
+    for keep, other in (("warp", warp["base"]), ("base", warp)):
+        way = ("layers", 0, "warp", "arrays") if keep == "warp" else ("layers", 0, "warp", "base", "arrays")
+        before = (rich / "scene.json").read_bytes()
+        edited(rich, *way, other["arrays"])
+        refused(rich, f"{other['arrays']['file']}: (grid|rest_translations): expected .* no such array")
+        (rich / "scene.json").write_bytes(before)
+
+
+@pytest.mark.parametrize(
+    ("change", "pattern"),
+    [
+        (lambda a: a.pop("refined_scales"), "refined_scales: expected .* no such array"),
+        (lambda a: a.pop("refined_rotations_wxyz"), "refined_rotations_wxyz: expected .* no such array"),
+        (lambda a: a["refined_scales"].neg_(), "refined_scales: expected numbers >= 0"),
+        (lambda a: a["refined_scales"].fill_(torch.nan), "refined_scales: expected finite numbers, got 12 NaN"),
+        (lambda a: a["refined_rotations_wxyz"][3].zero_(), "refined_rotations_wxyz: expected quaternions that are not"),
+        (lambda a: a.update(refined_scales=a["scales"].double()), "refined_scales: expected the type of the centers"),
+        (lambda a: a.update(refined_scales=a["scales"][:5].clone()), r"refined_scales: expected .*\[6, 2\]"),
+    ],
+)
+def test_wrong_refined_arrays(rich, change, pattern):
+    entry = document_of(rich)["layers"][0]["arrays"]["file"]
+    arrays = load_file(rich / entry)
+    change(arrays)
+    rewrite_arrays(rich, entry, to_bytes(arrays))
+    refused(rich, f"{entry}: {pattern}")
+
+
+@pytest.mark.parametrize(
+    ("change", "pattern"),
+    [
+        (lambda a: a["grid"][0, 1, 2, 3].fill_(torch.inf), "warp.grid: expected finite numbers, got 3 NaN or infinite"),
+        (lambda a: a.update(low=a["high"].clone()), "warp.high: expected more than `low` along each axis"),
+        (lambda a: a.update(grid=a["grid"][:3].contiguous()), "ResidualWarp.grid: expected shape .*K >= 4"),
+        (lambda a: a.update(grid=a["grid"][:, :1].contiguous()), "ResidualWarp.grid: .*at least 2 nodes"),
+        (lambda a: a.update(grid=a["grid"].double()), "Field.warp: expected tensors of torch.float32"),
+        (lambda a: a.update(grid=a["grid"].flatten(1)), "grid: expected .* got torch.float32"),
+        (lambda a: a.update(mid=a["low"].clone()), "mid: expected only arrays that the format names"),
+    ],
+)
+def test_wrong_residual_arrays(rich, change, pattern):
+    entry = warp_file(rich)
+    arrays = load_file(rich / entry)
+    change(arrays)
+    rewrite_arrays(rich, entry, to_bytes(arrays))
+    refused(rich, f"{entry}.*{pattern}")
 
 
 NO_JSON = {

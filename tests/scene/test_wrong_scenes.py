@@ -10,7 +10,7 @@ import torch
 
 from recon4d.core import Camera, InputError
 from recon4d.core.spline import SE3Spline
-from recon4d.field import IdentityWarp
+from recon4d.field import IdentityWarp, Refined
 from recon4d.scene import Layer, save
 from tests.scene.scenes import make_field, make_scene
 
@@ -41,6 +41,9 @@ def with_path(scene, **changes):
 SCENE = make_scene()
 SURFELS = SCENE.layers[0].field.canonical
 WARP = SCENE.layers[0].field.warp
+RICH = make_scene("residual linear", refined=True)
+REFINED = RICH.layers[0].field.refined
+RESIDUAL = RICH.layers[0].field.warp
 NAN = float("nan")
 
 
@@ -94,6 +97,24 @@ WRONG = {
         "warp.path.translations: expected finite",
     ),
     "batched root": (lambda: with_warp(SCENE, root=WARP.path), r"warp.root.rotations_wxyz: expected shape \[5, 4\]"),
+    "zero refined quaternion": (
+        lambda: with_field(RICH, refined=Refined(changed(REFINED.rotations_wxyz, 0, 3), REFINED.scales)),
+        r"layers\[0\].refined_rotations_wxyz: expected quaternions that are not zero",
+    ),
+    "negative refined scale": (
+        lambda: with_field(RICH, refined=Refined(REFINED.rotations_wxyz, changed(REFINED.scales, -1e-9, 0))),
+        r"layers\[0\].refined_scales: expected numbers >= 0",
+    ),
+    "NaN in the residual": (
+        lambda: with_warp(RICH, grid=changed(RESIDUAL.grid, NAN, 0, 1, 2, 3, 1)),
+        r"warp.grid: expected finite numbers, got 1 NaN or infinite, the first at \[0, 1, 2, 3, 1\]",
+    ),
+    "flat box": (lambda: with_warp(RICH, high=changed(RESIDUAL.high, -9.0, 2)), "warp.high: expected more than `low`"),
+    "base of a residual": (
+        lambda: with_warp(RICH, base=dataclasses.replace(RESIDUAL.base, weights=RESIDUAL.base.weights * 1.01)),
+        "warp.base.weights: expected weights >= 0 that sum",
+    ),
+    "unknown base": (lambda: with_warp(RICH, base=OwnWarp()), "warp: expected an IdentityWarp, .* got OwnWarp"),
     "unknown warp": (lambda: with_field(SCENE, warp=OwnWarp()), "warp: expected an IdentityWarp, .* got OwnWarp"),
     "times": (
         lambda: dataclasses.replace(SCENE, frame_times=SCENE.frame_times.flip(0)),
