@@ -15,8 +15,6 @@ from torch import Tensor
 from recon4d.core import Camera
 from recon4d.export.colors import distinct_colors
 from recon4d.field import BonesWarp, RigidWarp
-from recon4d.field.residual import ResidualWarp
-from recon4d.field.warp import Warp
 from recon4d.scene import Layer
 
 _STILL = (0.62, 0.62, 0.62)  # of surfels that nothing moves
@@ -46,7 +44,7 @@ class LayerBones:
 
     def places_at(self, time: float) -> Float[np.ndarray, "b 3"]:
         """Where the bones are in the world at a time, seconds."""
-        warp = _plain_warp(self.layer)
+        warp = self.layer.field.warp.underlying
         moment = torch.tensor([time], dtype=torch.float64)
         with torch.no_grad():
             if isinstance(warp, BonesWarp):
@@ -59,9 +57,7 @@ class LayerBones:
 
 def layer_bones(layer: Layer, first: int) -> LayerBones:
     """Colours and links of a layer; `first` numbers its first bone among all layers, so that layers differ."""
-    field = layer.field
-    count = len(field)
-    warp = _plain_warp(layer)
+    warp, count = layer.field.warp.underlying, len(layer.field)
     if isinstance(warp, BonesWarp) and count:
         indices, weights = warp.weight_indices.cpu().numpy(), warp.weights.detach().double().cpu().numpy()
         total = len(warp.rest_translations)
@@ -76,12 +72,6 @@ def layer_bones(layer: Layer, first: int) -> LayerBones:
         return LayerBones(layer, _plain(color[0], count), np.zeros(1, np.int64), color, np.zeros((0, 2), np.int64))
     nothing = np.zeros(0, np.int64)
     return LayerBones(layer, _plain(np.array(_STILL), count), nothing, np.zeros((0, 3)), np.zeros((0, 2), np.int64))
-
-
-def _plain_warp(layer: Layer) -> Warp:
-    """The warp without the displacements that bones cannot make."""
-    warp = layer.field.warp
-    return warp.base if isinstance(warp, ResidualWarp) else warp
 
 
 def draw_bones(picture: UInt8[np.ndarray, "h w c"], layers: list[LayerBones], camera: Camera, time: float) -> None:

@@ -10,8 +10,7 @@ from recon4d import Camera, InputError, rasterize
 from recon4d.export import camera_paths, draw, draw_depths, prepare
 from recon4d.export.bone_pictures import layer_bones
 from recon4d.export.colors import depth_map, distinct_colors, parse_background
-from recon4d.field import Field, IdentityWarp
-from recon4d.field.refined import Refined
+from recon4d.field import Field, IdentityWarp, Refined, ResidualWarp
 from recon4d.scene import Layer, Scene
 from tests.export.scenes import TIMES, blob, layered_scene, object_scene, ring
 
@@ -146,6 +145,19 @@ def test_every_kind_of_warp_has_a_picture_of_bones():
     assert shown[0, 0].min() > 50
     ball = layer_bones(LAYERED.layers[1], 2)
     assert ball.places_at(0.5)[0] == pytest.approx([0.0, -1.2, 0.0], abs=0.05)
+
+
+def test_bones_beneath_a_residual_are_drawn_as_those_of_the_base():
+    for layer in (SCENE.layers[0], LAYERED.layers[1]):
+        field = layer.field
+        grid = torch.ones(4, 2, 2, 2, 3)
+        warp = ResidualWarp(field.warp, grid, -torch.ones(3), torch.ones(3), 0.0, 1.0)
+        displaced = Layer(layer.name, layer.kind, Field(field.canonical, field.ids, warp))
+        plain, found = layer_bones(layer, 1), layer_bones(displaced, 1)
+        assert len(found.bones) > 0
+        for name in ("bones", "bone_colors", "links", "surfel_colors"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(plain, name))
+        np.testing.assert_array_equal(found.places_at(0.5), plain.places_at(0.5))
 
 
 def test_a_bone_behind_the_camera_is_left_out():
