@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import torch
@@ -79,10 +79,14 @@ class Measured:
 
 
 def draw(scene: Scene, camera: Camera, time: float, color: tuple[float, float, float] = WHITE) -> RasterOutput:
-    """The scene as a camera sees it at a time, over a plain colour."""
+    """The scene as a camera sees it at a time, over a plain colour: the surface, in the colours of its appearance."""
     with torch.no_grad():
         surfels = scene.at(time)
-        return rasterize(surfels, camera.to(surfels.centers), background=torch.tensor(color).to(surfels.centers))
+        view, behind = camera.to(surfels.centers), torch.tensor(color).to(surfels.centers)
+        output = rasterize(surfels, view, background=behind)
+        if all(layer.field.refined is None for layer in scene.layers):
+            return output
+        return replace(output, color=rasterize(scene.appearance_at(time), view, background=behind).color)
 
 
 def truth(capture: Capture, index: int) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w"] | None]:

@@ -79,6 +79,7 @@ def save_checkpoint(state: State, path: str | os.PathLike[str], identity: str) -
         "version": VERSION,
         "step": state.step,
         "canonical_time": model.canonical_time,
+        "of_one_moment": model.of_one_moment,
         "parts": [_described(part) for part in model.parts],
         "warnings": state.warnings,
         "curve": state.curve,
@@ -147,7 +148,8 @@ def _described(part: Part) -> dict[str, Any]:
 def _kept(part: Part) -> dict[str, Tensor]:
     """Tensors that are not parameters."""
     if isinstance(part, MovingObject):
-        return {"ids": part.ids, "neighbours": part.neighbours, "slots": part.slots, "rest": part.rest}
+        box = {} if part.box is None else {"box": part.box}
+        return {"ids": part.ids, "neighbours": part.neighbours, "slots": part.slots, "rest": part.rest} | box
     assert isinstance(part, Backdrop)
     carried = part.carried
     paths = {} if carried is None else {"carried_turns": carried.rotations_wxyz, "carried_shifts": carried.translations}
@@ -158,7 +160,7 @@ def _rebuild(tensors: dict[str, Tensor], numbers: dict[str, Any], config: FitCon
     values = {name.removeprefix("model."): t for name, t in tensors.items() if name.startswith("model.")}
     parts = [_rebuilt_part(known, values, tensors, device) for known in numbers["parts"]]
     cameras = Cameras(_leaves(values, "cameras", device))
-    model = Model(parts, cameras, float(numbers["canonical_time"]))
+    model = Model(parts, cameras, float(numbers["canonical_time"]), bool(numbers["of_one_moment"]))
     optimizer = Optimizer(model, config)
     moments = {name.removeprefix("adam."): t for name, t in tensors.items() if name.startswith("adam.")}
     optimizer.restore({name: t if name.endswith(".step") else t.to(device) for name, t in moments.items()})
@@ -189,6 +191,7 @@ def _rebuilt_part(
             bone_times=(float(known["bone_times"][0]), float(known["bone_times"][1])),
             root_times=(float(known["root_times"][0]), float(known["root_times"][1])),
             blend=known["blend"],
+            box=tensors[f"{name}.box"].to(device) if f"{name}.box" in tensors else None,
         )
     carried = None
     if known["carried"] is not None:

@@ -20,9 +20,10 @@ class Rates:
             subject.
         camera_rotations, camera_translations: of the corrections of cameras that are not trusted, likewise.
         focal: of the logarithm of their focal length.
+        residual: of displacements that bones cannot make, in sizes of the subject.
     """
 
-    centers: float = 4e-4
+    centers: float = 1.2e-3
     scales: float = 5e-3
     opacities: float = 3e-2
     rotations: float = 2e-3
@@ -34,6 +35,7 @@ class Rates:
     camera_rotations: float = 2e-4
     camera_translations: float = 2e-4
     focal: float = 1e-4
+    residual: float = 2e-4
 
 
 @dataclass(frozen=True)
@@ -53,22 +55,24 @@ class Weights:
         rank: number of modes of the bones' motion, in sizes of the subject.
         smoothness: neighbouring surfels against one smooth surface, after `FitConfig.surface_from`.
         tracks: tracked against predicted motion of pixels, in percent of the image.
+        residual: mean square of the displacements that bones cannot make, in sizes of the subject.
         cameras: size and roughness of the corrections of cameras.
     """
 
     dssim: float = 0.2
     mask: float = 0.1
-    normal: float = 0.1
-    distortion: float = 1.0
+    normal: float = 0.5
+    distortion: float = 0.0
     rigidity: float = 0.1
-    acceleration: float = 5.0
+    acceleration: float = 1.0
     entropy: float = 0.002
     scale: float = 0.01
     anisotropy: float = 0.01
     rank: float = 0.01
-    smoothness: float = 0.05
+    smoothness: float = 0.0
     tracks: float = 0.02
     cameras: float = 10.0
+    residual: float = 10.0
 
 
 @dataclass(frozen=True)
@@ -86,14 +90,18 @@ class FitConfig:
         background_surfels: at most so many in the background.
         sh_degree: of the colours' spherical harmonics, 0 to 3.
         levels: (fraction from which on, factor by which images are made smaller), coarse to fine.
-        bones_from: from when on bones move; before, the subject moves as a whole.
+        warm_up: until when shapes wait and motion alone is learned, from the canonical moment outwards in time. Only
+            where the first shape is that of one moment (inflated): a hull, carved from all moments, needs none.
         cameras_from: from when on cameras that are not trusted are corrected.
         tracks_every: every so many steps tracks are compared, before `tracks_until` every second step.
         tracks_until: see there.
         tracks_delta: of their Huber function, percent of the image's long side.
+        residual_nodes: of a grid of displacements that take what bones cannot, along its longest side; 0: none.
+        residual_from: from when on these are learned.
         blend: of bone transforms: linear, as glTF does, or dual_quaternion, which keeps the volume of twisted joints.
         whole_image_every: every so many steps the whole image is compared, otherwise the subject's surroundings.
-        frames_per_control: frames of the video between control poses of the bones.
+        frames_per_control: at most so many fitted frames between control poses of the bones.
+        seconds_per_control: at most so long between them, but never less than two frames.
         frames_per_root_control: the same of the root.
         hull_voxels: of the carving grid along its longest side.
         hull_window: share of the frames, around the canonical time, that may not contradict the hull.
@@ -118,32 +126,35 @@ class FitConfig:
     surfels: int = 30_000
     initial_surfels: int = 6000
     initial_opacity: float = 0.9
-    bones: int = 24
+    bones: int = 36
     bones_at_first: int = 24
-    bone_growth: tuple[float, ...] = ()
+    bone_growth: tuple[float, ...] = (0.25, 0.4)
     background_surfels: int = 30_000
     sh_degree: int = 1
-    levels: tuple[tuple[float, int], ...] = ((0.0, 4), (0.15, 2), (0.45, 1))
-    bones_from: float = 0.1
+    levels: tuple[tuple[float, int], ...] = ((0.0, 2), (0.3, 1))
+    warm_up: float = 0.2
     cameras_from: float = 0.2
     tracks_every: int = 4
     tracks_until: float = 0.4
     tracks_delta: float = 0.3
+    residual_nodes: int = 0
+    residual_from: float = 0.5
     blend: Literal["linear", "dual_quaternion"] = "linear"
     whole_image_every: int = 8
     frames_per_control: float = 4.0
+    seconds_per_control: float = 0.14
     frames_per_root_control: float = 20.0
     hull_voxels: int = 96
     hull_window: float = 0.15
     density_every: int = 100
-    density_from: float = 0.08
+    density_from: float = 0.18
     density_until: float = 0.75
     density_growth: float = 1.15
     dead_opacity: float = 0.02
     unseen_every: int = 4
     unseen_pixels: float = 0.1
     surface_from: float = 0.3
-    refine_from: float = 1.0
+    refine_from: float = 0.8
     longest_scale: float = 0.03
     most_anisotropy: float = 6.0
     final_rate: float = 0.05
@@ -176,7 +187,8 @@ class FitConfig:
             "density_until",
             "surface_from",
             "refine_from",
-            "bones_from",
+            "residual_from",
+            "warm_up",
             "cameras_from",
             "tracks_until",
             "dead_opacity",
@@ -184,6 +196,8 @@ class FitConfig:
         ):
             if not 0 <= getattr(self, name) <= 1:
                 raise _wrong(name, "a number in [0, 1]", getattr(self, name))
+        if self.residual_nodes != 0 and not 2 <= self.residual_nodes <= 128:
+            raise _wrong("residual_nodes", "0, or from 2 to 128", self.residual_nodes)
         if not 0 < self.initial_opacity < 1:
             raise _wrong("initial_opacity", "a number in (0, 1)", self.initial_opacity)
         if self.refine_from < self.density_until:
@@ -192,7 +206,13 @@ class FitConfig:
             raise _wrong("blend", "linear or dual_quaternion", self.blend)
         if self.bones_at_first > self.bones:
             raise _wrong("bones_at_first", f"at most bones ({self.bones})", self.bones_at_first)
-        for name in ("frames_per_control", "frames_per_root_control", "longest_scale", "tracks_delta"):
+        for name in (
+            "frames_per_control",
+            "seconds_per_control",
+            "frames_per_root_control",
+            "longest_scale",
+            "tracks_delta",
+        ):
             if not 0 < getattr(self, name) < float("inf"):
                 raise _wrong(name, "a number > 0", getattr(self, name))
         for name in ("density_growth", "most_anisotropy"):
@@ -215,16 +235,18 @@ class FitConfig:
 
 PRESETS: dict[str, FitConfig] = {
     "draft": FitConfig(
-        iterations=2500,
+        iterations=2000,
         surfels=12_000,
-        initial_surfels=4000,
-        bones=20,
-        bones_at_first=20,
-        levels=((0.0, 4), (0.3, 2)),
+        initial_surfels=5000,
+        bones=24,
+        bones_at_first=18,
+        bone_growth=(0.3,),
+        levels=((0.0, 2), (0.6, 1)),
         hull_voxels=80,
+        refine_from=1.0,
     ),
     "standard": FitConfig(),
-    "high": FitConfig(iterations=15_000, surfels=60_000, bones=32, bones_at_first=32, sh_degree=2, hull_voxels=128),
+    "high": FitConfig(iterations=15_000, surfels=60_000, bones=48, bones_at_first=28, sh_degree=2, hull_voxels=128),
 }
 """draft: a first look; standard: the usual fit; high: as good as it gets, several times slower."""
 

@@ -38,6 +38,8 @@ from recon4d.train.visibility import contributions
 
 _MEMORY = 0.98  # of the running means
 _GEOMETRY_EVERY = 2  # steps, once colours have a branch of their own
+_FEWEST_FRAMES = 4  # at the start of the warm-up
+_HOLD_EVERY = 5  # steps
 _LOOKED_AT = 24  # views, when surfels are sought that nothing sees
 _TRACK_GAPS = (1, 2, 3, 5, 8, 12, 18)
 _TRACK_SIDE = 160  # pixels; motion is smooth, so small images tell it
@@ -152,6 +154,8 @@ def train_step(state: State, capture: Capture, frames: Frames, objective: Object
     level = frames.levels[config.level_at(step)]
     generator = torch.Generator().manual_seed((config.seed << 32) + step)
     frame = level[_turn(step, len(level), config.seed)]
+    if model.of_one_moment and step < config.after(config.warm_up):
+        frame = _warm_up_frame(state, level, config, generator)
     background = torch.rand(3, generator=generator).to(model.device)
     surface = step >= config.after(config.surface_from)
 
@@ -228,6 +232,24 @@ def _relocate(state: State, level: tuple[Frame, ...], config: FitConfig, generat
             generator=generator,
             unseen=unseen[number],
         )
+
+
+def _warm_up_frame(state: State, level: tuple[Frame, ...], config: FitConfig, generator: torch.Generator) -> Frame:
+    """A frame about the canonical moment, from a span that grows until it holds all.
+
+    Paths beyond the span are kept where they are at its ends, so that every moment starts from its neighbour's pose.
+    """
+    middle = state.model.canonical_time
+    reach = max(abs(frame.time - middle) for frame in level)
+    span = reach * (state.step + 1) / config.after(config.warm_up)
+    inside = [frame for frame in level if abs(frame.time - middle) <= span]
+    inside = (
+        inside if len(inside) >= _FEWEST_FRAMES else sorted(level, key=lambda f: abs(f.time - middle))[:_FEWEST_FRAMES]
+    )
+    if state.step % _HOLD_EVERY == 0:
+        for part in state.model.objects:
+            part.hold_beyond(middle - span, middle + span)
+    return inside[int(torch.randint(len(inside), (1,), generator=generator))]
 
 
 def _grows_now(step: int, config: FitConfig) -> bool:

@@ -7,21 +7,29 @@ border, as a balloon's would (after Igarashi, Matsuoka and Tanaka, "Teddy", 1999
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from recon4d.core import InputError, SE3Spline, rigid
+from recon4d.core import InputError, SE3Spline, Surfels, rigid
+from recon4d.render import rasterize
 from recon4d.train.frames import Frame
 from recon4d.train.hull import Hull, facing
 from recon4d.train.root import control_count, mask_middle, mask_ray
 
-_LEAST_PARALLAX_DEGREES = 12.0
+_LEAST_PARALLAX_DEGREES = 25.0
 _LEAST_BASELINE = 0.02  # of the subject's distance: a camera that only turns shakes less
 _LEAST_CROSSING = 1e-6
+_AHEAD, _MOST = 0.5, 0.9  # cosine between a ray and where all meet; share of the rays
+_SAME_PLACE = 1e-6
 _DISTANCE = 4.0
 _SOLID = 127
+_OPAQUE, _SHOWN = 0.9, 0.3
+_LEAST_MISSING = 0.01  # of the mask
+_FEW = 50
 
 
 def no_parallax(frames: tuple[Frame, ...]) -> bool:
@@ -31,6 +39,10 @@ def no_parallax(frames: tuple[Frame, ...]) -> bool:
     """
     rays = [mask_ray(frame) for frame in frames]
     origins, directions = (torch.stack(parts) for parts in zip(*rays, strict=True))
+    spread = (origins - origins.mean(0)).norm(dim=1).max()
+    if float(spread) <= _SAME_PLACE * max(1.0, float(origins.norm(dim=1).max())):
+        # The rays of a mask's wandering middle would meet in the camera itself.
+        return True
     across = torch.eye(3, dtype=torch.float64) - directions[:, :, None] * directions[:, None, :]
     matrix = across.sum(0)
     values = torch.linalg.eigvalsh(matrix)
@@ -38,6 +50,9 @@ def no_parallax(frames: tuple[Frame, ...]) -> bool:
         return True
     middle = torch.linalg.solve(matrix, (across @ origins[:, :, None]).sum(0)[:, 0])
     towards = torch.nn.functional.normalize(middle - origins, dim=1)
+    if float(((towards * directions).sum(1) > _AHEAD).double().mean()) < _MOST:
+        # They meet among the cameras, which shake in one place.
+        return True
     mean = torch.nn.functional.normalize(towards.mean(0), dim=0)
     widest = torch.rad2deg(torch.arccos((towards @ mean).clamp(-1, 1))).max()
     baseline = (origins - origins.mean(0)).norm(dim=1).max() / (middle - origins).norm(dim=1).median()
@@ -91,46 +106,98 @@ def inflate(
         else SE3Spline.constant(identity[0], places[0].double(), start=float(times[0]), step=step, count=controls)
     )
     root = SE3Spline(root.rotations_wxyz.float(), root.translations.float(), root.start, root.step)
-    return _balloon(middle_frame, base, count, generator), root
+    mask = middle_frame.pixels[..., 3].numpy() > _SOLID
+    centers, normals, colors = _balloon(middle_frame, np.full(mask.shape, base), mask, count, generator)
+    extent = float((centers.amax(0) - centers.amin(0)).max())
+    unit = base / float(middle_frame.camera.K[0, 0])
+    # Both sides share the surfels.
+    scale = 0.8 * float(2 * mask.sum() * unit**2 / count) ** 0.5
+    return Hull(centers, facing(normals), colors, scale, extent, 1.0, 1.0), root
 
 
-def _balloon(frame: Frame, distance: float, count: int, generator: torch.Generator) -> Hull:
+def completed(hull: Hull, frame: Frame, generator: torch.Generator) -> Hull:
+    """The hull with what it lacks of a frame's silhouette: limbs that moved too much to be carved.
+
+    They are inflated, at the depth of the nearest part of the silhouette that the hull does show.
+
+    Args:
+        hull: in the world at the time of the frame.
+        frame: of the one object.
+        generator: of the samples.
+    """
+    camera = frame.camera
+    count = len(hull.centers)
+    surfels = Surfels(
+        hull.centers,
+        hull.rotations_wxyz,
+        torch.full((count, 2), hull.scale),
+        torch.full((count,), _OPAQUE),
+        features=torch.ones(count, 1),
+    )
+    drawn = rasterize(surfels, camera)
+    shown = drawn.alpha[..., 0].numpy() > _SHOWN
+    mask = frame.pixels[..., 3].numpy() > _SOLID
+    # Thin rims are a matter of size, not of missing limbs.
+    missing = _without_rims(mask & ~shown)
+    if not shown.any() or missing.sum() < _LEAST_MISSING * mask.sum():
+        return hull
+    from scipy import ndimage
+
+    nearest = ndimage.distance_transform_edt(~shown, return_distances=False, return_indices=True)
+    depth = drawn.depth[..., 0].numpy()[tuple(nearest)]
+    more = max(_FEW, round(count * missing.sum() / max(1, int((mask & shown).sum()))))
+    centers, normals, colors = _balloon(frame, depth, missing, more, generator)
+    return replace(
+        hull,
+        centers=torch.cat([hull.centers, centers]),
+        rotations_wxyz=torch.cat([hull.rotations_wxyz, facing(normals)]),
+        colors=torch.cat([hull.colors, colors]),
+        size=float((torch.cat([hull.centers, centers]).amax(0) - torch.cat([hull.centers, centers]).amin(0)).max()),
+    )
+
+
+def _without_rims(mask: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """A mask without what is thinner than three pixels."""
+    from scipy import ndimage
+
+    opened: Bool[np.ndarray, "h w"] = ndimage.binary_opening(mask, np.ones((3, 3), bool))
+    return opened
+
+
+def _balloon(
+    frame: Frame,
+    depth: Float[np.ndarray, "h w"],
+    where: Bool[np.ndarray, "h w"],
+    count: int,
+    generator: torch.Generator,
+) -> tuple[Float[Tensor, "n 3"], Float[Tensor, "n 3"], Float[Tensor, "n 3"]]:
+    """Places, outward normals and colours on both sides of the silhouette, for the pixels `where`, about a depth."""
     from scipy import ndimage
 
     mask = frame.pixels[..., 3].cpu().numpy() > _SOLID
     inside = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
     # A disc of radius R: thickness sqrt(R^2 - (R - d)^2), with R the largest distance near by.
-    reach = ndimage.maximum_filter(inside, size=int(2 * inside.max()) | 1) if mask.any() else inside
+    reach = ndimage.maximum_filter(inside, size=2 * int(inside[where].max()) + 1)
     half = ndimage.gaussian_filter(np.sqrt(np.clip(reach**2 - (reach - inside) ** 2, 0, None)), 1.5) * mask
     slope_y, slope_x = np.gradient(half)
-    rows, columns = np.nonzero(mask)
+    rows, columns = np.nonzero(where)
     chosen = torch.randint(len(rows), (count,), generator=generator).numpy()
     jitter = torch.rand(count, 2, generator=generator).numpy()
     side = np.where(torch.rand(count, generator=generator).numpy() < 0.5, -1.0, 1.0)
     row, column = rows[chosen], columns[chosen]
     camera = frame.camera
-    unit = distance / float(camera.K[0, 0])
-    x = (column + jitter[:, 0] - float(camera.K[0, 2])) * unit
-    y = (row + jitter[:, 1] - float(camera.K[1, 2])) * distance / float(camera.K[1, 1])
-    z = distance + side * half[row, column] * unit
-    normal = np.stack([-slope_x[row, column], -slope_y[row, column], np.full(count, 1.0)], 1)
-    normal = normal * np.stack([np.ones(count), np.ones(count), side], 1)
-    in_cam = torch.from_numpy(np.stack([x * z / distance, y * z / distance, z], 1)).float()
+    fx, fy, cx, cy = (float(camera.K[i]) for i in ((0, 0), (1, 1), (0, 2), (1, 2)))
+    z = depth[row, column] * (1 + side * half[row, column] / fx)
+    x, y = (column + jitter[:, 0] - cx) / fx, (row + jitter[:, 1] - cy) / fy
+    in_cam = torch.from_numpy(np.stack([x * z, y * z, z], 1)).float()
+    normal = np.stack([-slope_x[row, column], -slope_y[row, column], side], 1)
     normals = torch.nn.functional.normalize(torch.from_numpy(normal).float(), dim=1)
-    world_from_cam = rigid.invert(camera.cam_from_world)
-    centers = rigid.transform_points(world_from_cam, in_cam)
+    world_from_cam = rigid.invert(camera.cam_from_world.cpu())
     color = frame.pixels[..., :3].cpu()[row, column].float() / 255
-    size = float((centers.amax(0) - centers.amin(0)).max())
-    area = 2 * mask.sum() * unit**2
-    scale = 0.8 * float(area / count) ** 0.5
-    return Hull(
-        centers.contiguous(),
-        facing(rigid.transform_directions(world_from_cam, normals)),
+    return (
+        rigid.transform_points(world_from_cam, in_cam).contiguous(),
+        rigid.transform_directions(world_from_cam, normals),
         color.clamp(0.02, 0.98),
-        scale,
-        size,
-        1.0,
-        1.0,
     )
 
 

@@ -11,12 +11,15 @@ from recon4d.train.capture import Capture
 from recon4d.train.config import FitConfig
 from recon4d.train.frames import Frame, Frames
 from recon4d.train.hull import Hull, carve
-from recon4d.train.inflate import inflate, no_parallax
+from recon4d.train.inflate import completed, inflate, no_parallax
 from recon4d.train.model import Model
 from recon4d.train.moving_object import MovingObject, create_object
 from recon4d.train.part import Part
 from recon4d.train.root import root_path
 from recon4d.train.tighten import tightened
+
+_SAME_TIME = 1e-6  # seconds
+_LEAST_FRAMES_PER_CONTROL = 2.0
 
 
 def create_model(capture: Capture, frames: Frames, config: FitConfig, device: torch.device) -> tuple[Model, list[str]]:
@@ -27,6 +30,7 @@ def create_model(capture: Capture, frames: Frames, config: FitConfig, device: to
     """
     times = frames.times
     canonical_time = times[len(times) // 2]
+    inflated = False
     parts: list[Part] = []
     warnings: list[str] = []
     for number in range(frames.objects):
@@ -36,6 +40,7 @@ def create_model(capture: Capture, frames: Frames, config: FitConfig, device: to
             if bool((frame.masks[number] > 0).any())
         )
         hull, root, notes = _shape(seen, canonical_time, config)
+        inflated |= bool(notes)
         warnings += [f"Object {number + 1}: {note}" if frames.objects > 1 else note for note in notes]
         parts.append(
             create_object(
@@ -47,8 +52,9 @@ def create_model(capture: Capture, frames: Frames, config: FitConfig, device: to
                 bones=config.bones_at_first,
                 opacity=config.initial_opacity,
                 sh_degree=config.sh_degree,
-                per_control=config.frames_per_control,
+                per_control=_frames_per_control(times, config),
                 blend=config.blend,
+                residual_nodes=config.residual_nodes,
                 device=device,
             )
         )
@@ -59,7 +65,15 @@ def create_model(capture: Capture, frames: Frames, config: FitConfig, device: to
         )
         parts.append(backdrop)
         warnings += notes
-    return Model(parts, Cameras.start(capture, device), canonical_time), warnings
+    return Model(parts, Cameras.start(capture, device), canonical_time, inflated), warnings
+
+
+def _frames_per_control(times: list[float], config: FitConfig) -> float:
+    """Few enough for fast motion, and enough for a control to be seen."""
+    different = len(set(times))
+    seconds = (times[-1] - times[0]) / max(1, different - 1)
+    by_time = config.seconds_per_control / seconds if seconds > 0 else config.frames_per_control
+    return min(config.frames_per_control, max(_LEAST_FRAMES_PER_CONTROL, by_time))
 
 
 def _shape(seen: tuple[Frame, ...], canonical_time: float, config: FitConfig) -> tuple[Hull, SE3Spline, list[str]]:
@@ -82,7 +96,11 @@ def _shape(seen: tuple[Frame, ...], canonical_time: float, config: FitConfig) ->
         count=config.initial_surfels,
         generator=generator,
     )
-    return tightened(hull, seen, root, canonical_time), root, []
+    hull = tightened(hull, seen, root, canonical_time)
+    nearest = min(seen, key=lambda frame: abs(frame.time - canonical_time))
+    if abs(nearest.time - canonical_time) < _SAME_TIME:
+        hull = completed(hull, nearest, generator)
+    return hull, root, []
 
 
 def _hull_factor(frames: Frames, number: int, config: FitConfig) -> int:

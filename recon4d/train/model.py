@@ -24,11 +24,13 @@ class Model:
         parts: objects first, then the background where there is one.
         cameras: corrections of the cameras.
         canonical_time: seconds.
+        of_one_moment: whether the first shape of an object is that of the canonical moment alone.
     """
 
     parts: list[Part]
     cameras: Cameras
     canonical_time: float
+    of_one_moment: bool = False
 
     def __len__(self) -> int:
         """Number of surfels."""

@@ -99,6 +99,8 @@ class Objective:
                 total = total + weights.acceleration * (
                     losses.acceleration(spline.translations) / part.size**2 + losses.acceleration(spline.rotations_wxyz)
                 )
+        if weights.residual and part.box is not None:
+            total = total + weights.residual * (part.parameters["residual"] / part.size).square().mean()
         if weights.rank and step % _RANK_EVERY == 0:
             total = total + _RANK_EVERY * weights.rank * losses.motion_rank(_control_points(part))
         return total

@@ -18,6 +18,10 @@ from recon4d.train.part import REFINED_NAMES, Part
 _MOMENTS = ("exp_avg", "exp_avg_sq")
 # Shapes and motion settle towards the end; colours and opacities keep their pace.
 _SETTLING = {"centers", "log_scales", "rotations_wxyz", *MOTION, *CAMERA_NAMES, *REFINED_NAMES}
+# While motion is learned alone, shapes wait and motion hurries.
+_SHAPE = {"centers", "log_scales", "rotations_wxyz", "opacity_logits", "skinning", "bone_log_radii"}
+_PATHS = set(MOTION) - _SHAPE
+_WARM_UP_PACE = 3.0
 
 
 class Optimizer:
@@ -53,6 +57,7 @@ class Optimizer:
             "bone_translations": rates.motion_translations,
             "root_translations": rates.motion_translations,
             "camera_shifts": rates.camera_translations,
+            "residual": rates.residual,
         }
         sizes = {part.name: part.size for part in model.parts} | {"cameras": model.parts[0].size}
 
@@ -70,10 +75,11 @@ class Optimizer:
         factor = self.config.final_rate**done
         for group in self.adam.param_groups:
             name = group["name"]
-            waiting = (name.startswith("bone_") and done < self.config.bones_from) or (
-                name in CAMERA_NAMES and done < self.config.cameras_from
-            )
-            group["lr"] = 0.0 if waiting else group["rate"] * (factor if name in _SETTLING else 1)
+            warming = self.model.of_one_moment and done < self.config.warm_up
+            waiting = (name in _SHAPE and warming) or (name in CAMERA_NAMES and done < self.config.cameras_from)
+            waiting |= name == "residual" and done < self.config.residual_from
+            pace = _WARM_UP_PACE if warming and name in _PATHS else 1.0
+            group["lr"] = 0.0 if waiting else pace * group["rate"] * (factor if name in _SETTLING else 1)
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
 
