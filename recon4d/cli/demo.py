@@ -27,8 +27,6 @@ from recon4d.synthetic import CREATURE_NAMES, SynthesizeConfig, synthesize
 from recon4d.train import FitConfig, preset
 
 FPS = 24.0
-# The clip is small: the last steps can afford its full size, where the draft preset ends at half of it.
-LEVELS = ((0.0, 4), (0.25, 2), (0.6, 1))
 TURNTABLE_SIDE = 384
 # The reference backend is for checking: it gets a job that it can do in some minutes.
 REFERENCE_SIZE, REFERENCE_FRAMES = 64, 24
@@ -42,7 +40,7 @@ def make_demo(output: Path, *, creature: str, size: int, frames: int, config: Fi
         creature: name of a built-in creature.
         size: width and height of the clip in pixels.
         frames: of the clip.
-        config: settings of the fit; those of the draft preset, ended at full size, when None.
+        config: settings of the fit; those of the draft preset when None.
 
     Raises:
         InputError: an unknown creature, a size or length that cannot be used, or a folder that cannot be written.
@@ -71,7 +69,7 @@ def make_demo(output: Path, *, creature: str, size: int, frames: int, config: Fi
         clip,
         scene,
         ReconstructSettings(preset="draft"),
-        config=config or preset("draft", levels=LEVELS),
+        config=config or preset("draft"),
         resume=False,
         overwrite=True,
         keep_work=False,

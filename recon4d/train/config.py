@@ -61,7 +61,7 @@ class Weights:
 
     dssim: float = 0.2
     mask: float = 0.1
-    normal: float = 0.5
+    normal: float = 0.3
     distortion: float = 0.0
     rigidity: float = 0.1
     acceleration: float = 1.0
