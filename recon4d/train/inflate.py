@@ -23,7 +23,7 @@ from recon4d.train.root import control_count, mask_middle, mask_ray
 _LEAST_PARALLAX_DEGREES = 25.0
 _LEAST_BASELINE = 0.02  # of the subject's distance: a camera that only turns shakes less
 _LEAST_CROSSING = 1e-6
-_AHEAD, _MOST = 0.5, 0.9  # cosine between a ray and where all meet; share of the rays
+_MOST_MISSED = 0.5  # of the cameras' distances from their middle
 _SAME_PLACE = 1e-6
 _DISTANCE = 4.0
 _SOLID = 127
@@ -49,10 +49,11 @@ def no_parallax(frames: tuple[Frame, ...]) -> bool:
     if float(values[0]) < _LEAST_CROSSING * float(values[-1]):
         return True
     middle = torch.linalg.solve(matrix, (across @ origins[:, :, None]).sum(0)[:, 0])
-    towards = torch.nn.functional.normalize(middle - origins, dim=1)
-    if float(((towards * directions).sum(1) > _AHEAD).double().mean()) < _MOST:
-        # They meet among the cameras, which shake in one place.
+    missed = (across @ (middle - origins)[:, :, None]).square().mean().sqrt()
+    if missed > _MOST_MISSED * (origins - origins.mean(0)).square().mean().sqrt():
+        # Rays that meet no better than the cameras do: these shake in one place.
         return True
+    towards = torch.nn.functional.normalize(middle - origins, dim=1)
     mean = torch.nn.functional.normalize(towards.mean(0), dim=0)
     widest = torch.rad2deg(torch.arccos((towards @ mean).clamp(-1, 1))).max()
     baseline = (origins - origins.mean(0)).norm(dim=1).max() / (middle - origins).norm(dim=1).median()
