@@ -18,6 +18,8 @@ def bits(scene: Scene) -> dict[str, torch.Tensor]:
     for layer in scene.layers:
         tensors = {"ids": layer.field.ids, **layer.field.canonical.tensors()}
         tensors |= {f"warp.{name}": value for name, value in layer.field.warp.tensors().items()}
+        refined = layer.field.refined
+        tensors |= {} if refined is None else {f"refined.{name}": value for name, value in refined.tensors().items()}
         found |= {f"{layer.name}.{name}": value for name, value in tensors.items()}
     return found
 

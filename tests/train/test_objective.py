@@ -11,7 +11,9 @@ from recon4d.core import quaternion
 from recon4d.field import BonesWarp
 from recon4d.render import rasterize
 from recon4d.scene import merge_surfels
-from recon4d.train import FitConfig, Weights
+from recon4d.train import Capture, FitConfig, Weights
+from recon4d.train.fit import start, train_step
+from recon4d.train.frames import Frames
 from recon4d.train.hull import Hull
 from recon4d.train.moving_object import MovingObject, create_object
 from recon4d.train.objective import Objective
@@ -34,11 +36,20 @@ def part_like(*, wrong: bool) -> MovingObject:
     assert root is not None
     still = replace(root, translations=root.translations * 0)
     part = create_object(
-        "object", hull, still, 0.5, [0.0, 0.5, 1.0], bones=4, opacity=0.9, sh_degree=0, per_control=1.0
+        "object",
+        hull,
+        still,
+        0.5,
+        [0.0, 0.5, 1.0],
+        bones=4,
+        opacity=0.9,
+        sh_degree=0,
+        per_control=1.0,
+        residual_nodes=3,
     )
     if wrong:
         generator = torch.Generator().manual_seed(1)
-        for name in ("bone_rotations", "bone_translations"):
+        for name in ("bone_rotations", "bone_translations", "residual"):
             part.parameters[name].data += 0.3 * torch.randn(part.parameters[name].shape, generator=generator)
     return part
 
@@ -56,7 +67,9 @@ def losses(weights: Weights, *, wrong: bool, surface: bool = True, step: int = 0
     )
     if wrong:
         canonical = canonical.replace(rotations_wxyz=quaternion.normalize(canonical.rotations_wxyz.flip(0)))
-    total = objective.image(output, seen_from, target.color, [target.alpha], 1.8, 4.0, surface=surface)
+    total = objective.image(output, target.color, [target.alpha])[0]
+    if surface:
+        total = total + objective.surface(output, seen_from, 1.8, 4.0)
     total = total + objective.shape(part, canonical, step, surface=surface)
     return total + objective.motion(part, part.at(TIME, torch.eye(4)), step)
 
@@ -73,14 +86,41 @@ def test_every_weight_counts(name: str):
     assert losses(weights, wrong=True).item() != pytest.approx(losses(NOTHING, wrong=True).item(), rel=1e-4)
 
 
-@pytest.mark.parametrize("name", ["normal", "distortion", "entropy", "smoothness"])
-def test_surface_losses_wait_for_their_time(name: str):
+@pytest.mark.parametrize("name", ["entropy", "smoothness"])
+def test_surface_losses_of_the_surfels_can_be_left_out(name: str):
     weights = replace(NOTHING, **{name: 0.5})
     assert losses(weights, wrong=True, surface=False).item() == losses(NOTHING, wrong=True).item()
 
 
+def test_surface_losses_wait_for_their_time(capture: Capture, frames: Frames, quick: FitConfig):
+    """A step before that time is one without them; a step after it is not."""
+
+    def first_loss(weights: Weights, surface_from: float) -> float:
+        config = replace(quick, weights=weights, surface_from=surface_from)
+        state = start(capture, frames, config)
+        train_step(state, capture, frames, Objective(config), config)
+        assert state.mean_loss is not None
+        return state.mean_loss
+
+    weights = replace(NOTHING, normal=0.5, distortion=0.5, entropy=0.5, smoothness=0.5)
+    plain = first_loss(NOTHING, 0.0)
+    assert first_loss(weights, 0.5) == plain
+    assert first_loss(weights, 0.0) > plain + 0.01
+
+
+def test_the_squared_error_is_that_of_the_colours_and_a_constant():
+    seen_from = camera(0.5, 0.3, 32)
+    surfels = subject().at(TIME)
+    drawn = rasterize(surfels.replace(centers=surfels.centers.clone().requires_grad_()), seen_from)
+    target = rasterize(subject().at(0.9), seen_from)
+    total, squared = Objective(FitConfig()).image(drawn, target.color, [target.alpha])
+    assert total.requires_grad
+    assert not squared.requires_grad
+    torch.testing.assert_close(squared, (drawn.color.detach() - target.color).square().mean())
+
+
 @pytest.mark.parametrize(
-    "name", ["dssim", "mask", "entropy", "scale", "anisotropy", "rigidity", "acceleration", "rank"]
+    "name", ["dssim", "mask", "entropy", "scale", "anisotropy", "rigidity", "acceleration", "rank", "residual"]
 )
 def test_the_truth_costs_nothing(name: str):
     assert abs(losses(replace(NOTHING, **{name: 0.5}), wrong=False).item()) < 1e-5
@@ -109,8 +149,7 @@ def test_each_object_has_a_mask_of_its_own():
     masks = [output.color[..., 3:4], output.color[..., 4:5]]
     objective = Objective(FitConfig(weights=replace(NOTHING, mask=1.0)))
     right, exchanged = (
-        objective.image(output, view, output.color[..., :3], given, 0.8, 4.0, surface=False).item()
-        for given in (masks, masks[::-1])
+        objective.image(output, output.color[..., :3], given)[0].item() for given in (masks, masks[::-1])
     )
     assert right == 0.0
     assert exchanged > 0.05

@@ -157,14 +157,15 @@ def test_the_camera_carries_a_background_without_learning_from_it():
 def test_several_parts_say_whose_a_surfel_is():
     parts = [moving(2, count=20), moving(3, count=30), backdrop("static", 10)]
     posed = [part.at(0.2, EYE) for part in parts]
-    together = merged(posed, 2)
+    states = [one.surfels for one in posed]
+    together = merged(states, 2)
     assert together.features is not None
     assert together.features.sum(0).tolist() == [20.0, 30.0]
     assert together.features[20:50, 1].tolist() == [1.0] * 30
-    torch.testing.assert_close(together.centers[20:50], posed[1].surfels.centers)
-    assert merged(posed[:1], 1) is posed[0].surfels
-    still = merged([posed[2]], 0)
-    assert still.features is None
+    torch.testing.assert_close(together.centers[20:50], states[1].centers)
+    assert merged(states[:1], 1) is states[0]
+    assert merged(states[1:], 0).features is None
+    assert merged([states[2]], 0) is states[2]
 
 
 def test_neighbours_are_the_nearest_others():
