@@ -145,6 +145,7 @@ def assemble(
         cameras=tuple(camera.to(torch.float32) for camera in solution.cameras),
         fitted=tuple(fitted.tolist()),
         background=background,
+        roots=prepared.roots,
         tracks=prepared.tracks,
         points=points,
         point_colors=colors,

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from jaxtyping import UInt8
 
-from recon4d.core import InputError
+from recon4d.core import InputError, SE3Spline
 from recon4d.data.learned import masks_or_classical
 from recon4d.data.motion import (
     CameraSettings,
@@ -48,6 +48,7 @@ class Prepared:
         mask_health: how they came about.
         solution: cameras.
         tracks: of objects and of a background that is part of the scene; None where nothing can be followed.
+        roots: of objects that turn in the solution's world, where that is known.
     """
 
     clip: Clip
@@ -55,6 +56,7 @@ class Prepared:
     mask_health: MaskHealth
     solution: CameraSolution
     tracks: Tracks | None
+    roots: tuple[SE3Spline | None, ...] = ()
 
 
 def read_clip(

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 import recon4d
-from recon4d.core import InputError
+from recon4d.core import InputError, SE3Spline
 from recon4d.data.files import read_json
 from recon4d.data.motion import StageCache
 from recon4d.pipeline import assemble, events, prepare, resources, work
@@ -25,6 +25,7 @@ from recon4d.pipeline.run import Clock, Run
 from recon4d.pipeline.settings import ReconstructSettings
 from recon4d.pipeline.source import Source, read_source
 from recon4d.pipeline.stages import StageRecord
+from recon4d.pipeline.turning import subject_path
 from recon4d.train import FitConfig, fit, preset
 
 
@@ -127,7 +128,13 @@ def _work_through(run: Run) -> Outcome:
     with run.stage("tracks") as tell:
         tracks, record = prepare.follow(clip, objects, source, background, cache, tell)
         run.done(record)
-    known = prepare.Prepared(clip, objects, mask_health, solution, tracks)
+    roots: tuple[SE3Spline | None, ...] = ()
+    if solution.health.chosen == "scene" and len(objects) == 1 and source.film:
+        with run.stage("subject") as tell:
+            root, record = subject_path(clip, objects[0], solution, cache, tell, settings.seed)
+            roots = (root,)
+            run.done(record)
+    known = prepare.Prepared(clip, objects, mask_health, solution, tracks, roots)
     split = assemble.split_frames(len(clip), settings, has_test=bool(source.posed and source.dataset.split("test")))
     capture, warnings = assemble.assemble(source, settings, known, background, split)
     with run.stage("fit"):

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float32, UInt8
 
-from recon4d.core import Camera, InputError
+from recon4d.core import Camera, InputError, SE3Spline
 from recon4d.data import Dataset, View
 from recon4d.data.motion import Tracks
 
@@ -37,6 +37,8 @@ class Capture:
         background: "none": what is outside the masks is not part of the scene; "static": it stands still in the world;
             "camera": it stands still before the camera, as behind a subject that turns before a camera on a stand
             while the cameras are relative to the subject.
+        roots: world_from_root over time of each object, where its turning and place are known; None, or fewer, where
+            they are to be found from the masks.
         tracks: points followed through the frames, in pixels of the images; None where there are none.
         points: [P, 3] scene points of structure from motion, None where there are none.
         point_colors: [P, 3] display sRGB of the points in [0, 1].
@@ -51,6 +53,7 @@ class Capture:
     cameras: tuple[Camera, ...]
     fitted: tuple[bool, ...]
     background: BackgroundKind = "none"
+    roots: tuple[SE3Spline | None, ...] = ()
     tracks: Tracks | None = None
     points: Float32[np.ndarray, "p 3"] | None = None
     point_colors: Float32[np.ndarray, "p 3"] | None = None
@@ -110,6 +113,9 @@ class Capture:
                 digest.update(np.ascontiguousarray(array).data)
         for camera in self.cameras:
             digest.update(repr((camera.K.tolist(), camera.cam_from_world.tolist())).encode())
+        for root in self.roots:
+            paths = None if root is None else (root.start, root.step, root.rotations_wxyz, root.translations)
+            digest.update(repr(paths if paths is None else [*paths[:2], *(p.tolist() for p in paths[2:])]).encode())
         for known in (self.points, self.point_colors):
             digest.update(b"none" if known is None else np.ascontiguousarray(known).data)
         tracked = None if self.tracks is None else (self.tracks.positions, self.tracks.frames, self.tracks.ids)

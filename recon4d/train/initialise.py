@@ -39,7 +39,8 @@ def create_model(capture: Capture, frames: Frames, config: FitConfig, device: to
             for frame in frames.levels[_hull_factor(frames, number, config)]
             if bool((frame.masks[number] > 0).any())
         )
-        hull, root, notes = _shape(seen, canonical_time, config)
+        given = capture.roots[number] if number < len(capture.roots) else None
+        hull, root, notes = _shape(seen, canonical_time, config, given)
         inflated |= bool(notes)
         warnings += [f"Object {number + 1}: {note}" if frames.objects > 1 else note for note in notes]
         parts.append(
@@ -76,17 +77,19 @@ def _frames_per_control(times: list[float], config: FitConfig) -> float:
     return min(config.frames_per_control, max(_LEAST_FRAMES_PER_CONTROL, by_time))
 
 
-def _shape(seen: tuple[Frame, ...], canonical_time: float, config: FitConfig) -> tuple[Hull, SE3Spline, list[str]]:
+def _shape(
+    seen: tuple[Frame, ...], canonical_time: float, config: FitConfig, given: SE3Spline | None
+) -> tuple[Hull, SE3Spline, list[str]]:
     """Hull and root of one object: carved where the cameras show it from several sides, inflated where they do not."""
     generator = torch.Generator().manual_seed(config.seed)
-    if no_parallax(seen):
+    if given is None and no_parallax(seen):
         hull, root = inflate(seen, canonical_time, config.frames_per_root_control, config.initial_surfels, generator)
         note = (
             "The subject was seen from one side only: its depth is a guess (the inflated silhouette), and views from "
             "other sides are guesses."
         )
         return hull, root, [note]
-    root = root_path(seen, config.frames_per_root_control)
+    root = root_path(seen, config.frames_per_root_control) if given is None else given
     hull = carve(
         seen,
         root,
