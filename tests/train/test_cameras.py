@@ -25,7 +25,7 @@ def test_at_first_nothing_is_corrected(two: Capture, cameras: Cameras):
         torch.testing.assert_close(found.K, given.K, atol=0, rtol=0)
         torch.testing.assert_close(found.cam_from_world, given.cam_from_world, atol=1e-7, rtol=0)
         assert (found.width, found.height) == (given.width, given.height)
-        assert float(cameras.smoothness(index, 1.0)) == 0.0
+        assert cameras.smoothness(index, 1.0).item() == 0.0
 
 
 def test_trusted_cameras_have_no_corrections(two: Capture):

@@ -63,7 +63,7 @@ def test_it_is_saved_as_it_is_trained(part: Part):
 
 
 def test_a_fit_ends_with_it_and_resumes_through_it(two: Capture, half: FitConfig, tmp_path: Path):
-    config = replace(half, iterations=12, snapshot_every=2)
+    config = replace(half, iterations=8, snapshot_every=1)
     unbroken = fit(two, config)
     for layer in unbroken.scene.layers:
         refined = layer.field.refined
@@ -77,7 +77,7 @@ def test_a_fit_ends_with_it_and_resumes_through_it(two: Capture, half: FitConfig
     assert float((shape - picture).abs().max()) > 1e-3
     file = tmp_path / "state.safetensors"
     # Just before, at and after the branch begins.
-    for step in (4, 6, 8):
+    for step in (3, 4, 5):
         with pytest.raises(StopError):
             fit(two, config, checkpoint=file, resume=True, callback=stop_at(step))
     resumed = fit(two, config, checkpoint=file, resume=True)
