@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from recon4d.core import SE3Spline
+from recon4d.core import InputError, SE3Spline
 from recon4d.train.backdrop_start import create_backdrop
 from recon4d.train.cameras import Cameras
 from recon4d.train.capture import Capture
@@ -40,7 +40,7 @@ def create_model(capture: Capture, frames: Frames, config: FitConfig, device: to
             if bool((frame.masks[number] > 0).any())
         )
         given = capture.roots[number] if number < len(capture.roots) else None
-        hull, root, notes = _shape(seen, canonical_time, config, given)
+        hull, root, notes = _shape(seen, canonical_time, config, given, trusted=not capture.refine_cameras)
         inflated |= bool(notes)
         warnings += [f"Object {number + 1}: {note}" if frames.objects > 1 else note for note in notes]
         parts.append(
@@ -78,27 +78,34 @@ def _frames_per_control(times: list[float], config: FitConfig) -> float:
 
 
 def _shape(
-    seen: tuple[Frame, ...], canonical_time: float, config: FitConfig, given: SE3Spline | None
+    seen: tuple[Frame, ...], canonical_time: float, config: FitConfig, given: SE3Spline | None, *, trusted: bool
 ) -> tuple[Hull, SE3Spline, list[str]]:
     """Hull and root of one object: carved where the cameras show it from several sides, inflated where they do not."""
     generator = torch.Generator().manual_seed(config.seed)
+    note = None
     if given is None and no_parallax(seen):
+        note = "The subject was seen from one side only"
+    else:
+        try:
+            root = root_path(seen, config.frames_per_root_control) if given is None else given
+            hull = carve(
+                seen,
+                root,
+                canonical_time,
+                voxels=config.hull_voxels,
+                window=config.hull_window,
+                count=config.initial_surfels,
+                generator=generator,
+            )
+        except InputError:
+            # Cameras that are trusted must be told to be wrong; those that were solved are known to err.
+            if trusted:
+                raise
+            note = "The outlines and the cameras that were solved do not agree on a shape"
+    if note is not None:
         hull, root = inflate(seen, canonical_time, config.frames_per_root_control, config.initial_surfels, generator)
-        note = (
-            "The subject was seen from one side only: its depth is a guess (the inflated silhouette), and views from "
-            "other sides are guesses."
-        )
-        return hull, root, [note]
-    root = root_path(seen, config.frames_per_root_control) if given is None else given
-    hull = carve(
-        seen,
-        root,
-        canonical_time,
-        voxels=config.hull_voxels,
-        window=config.hull_window,
-        count=config.initial_surfels,
-        generator=generator,
-    )
+        guess = "its depth is a guess (the inflated silhouette), and views from other sides are guesses."
+        return hull, root, [f"{note}: {guess}"]
     hull = tightened(hull, seen, root, canonical_time)
     nearest = min(seen, key=lambda frame: abs(frame.time - canonical_time))
     if abs(nearest.time - canonical_time) < _SAME_TIME:
