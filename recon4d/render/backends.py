@@ -62,12 +62,7 @@ class SlowBackendWarning(UserWarning):
 
 def available_backends() -> dict[str, tuple[bool, str]]:
     """Every backend by name: whether it can be used here, and one line that says what it is or why not."""
-    return {
-        "reference": (True, "pure torch on any device, for checking; slow"),
-        "cpu": _cpu(),
-        "cuda": _cuda(),
-        "gsplat": _gsplat(),
-    }
+    return {name: _state(name) for name in BACKENDS}
 
 
 def load_backend(name: str, device: torch.device) -> Backend:
@@ -87,7 +82,7 @@ def load_backend(name: str, device: torch.device) -> Backend:
     if name == "auto":
         name = _fastest(device)
     elif name != "reference":
-        usable, detail = available_backends()[name]
+        usable, detail = _state(name)
         if not usable:
             raise BackendError(f"backend {name!r}", expected="an installed backend", got=detail, fix='use "auto"')
         needed = "cuda" if name == "gsplat" else name
@@ -104,7 +99,8 @@ def load_backend(name: str, device: torch.device) -> Backend:
 def _fastest(device: torch.device) -> str:
     if device.type not in ("cpu", "cuda"):
         return "reference"
-    usable, detail = available_backends()[device.type]
+    # Only the one that is asked for: looking for all of them takes longer than drawing a small image.
+    usable, detail = _state(device.type)
     if usable:
         return device.type
     _warn_slow(device.type, detail)
@@ -118,6 +114,12 @@ def _warn_slow(name: str, detail: str) -> None:
         SlowBackendWarning,
         stacklevel=5,
     )
+
+
+def _state(name: str) -> tuple[bool, str]:
+    if name == "reference":
+        return True, "pure torch on any device, for checking; slow"
+    return {"cpu": _cpu, "cuda": _cuda, "gsplat": _gsplat}[name]()
 
 
 def _cpu() -> tuple[bool, str]:

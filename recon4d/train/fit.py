@@ -34,6 +34,7 @@ from recon4d.train.model import Model, merged
 from recon4d.train.moving_object import MovingObject
 from recon4d.train.objective import Objective
 from recon4d.train.optimizer import Optimizer
+from recon4d.train.part import Posed
 from recon4d.train.visibility import contributions
 
 _MEMORY = 0.98  # of the running means
@@ -189,7 +190,7 @@ def train_step(state: State, capture: Capture, frames: Frames, objective: Object
         loss = loss + objective.motion(part, posed[model.parts.index(part)], step)
     if model.cameras.parameters:
         loss = loss + config.weights.cameras * model.cameras.smoothness(frame.index, subject.size)
-    loss = loss + _track_loss(state, capture, frames, frame, camera, surfels, config)
+    loss = loss + _track_loss(state, capture, frames, frame, camera, posed, config)
     loss.backward()
     assert offsets.grad is not None
     first = 0
@@ -258,10 +259,10 @@ def _grows_now(step: int, config: FitConfig) -> bool:
 
 
 def _track_loss(
-    state: State, capture: Capture, frames: Frames, frame: Frame, camera: Camera, surfels: Surfels, config: FitConfig
+    state: State, capture: Capture, frames: Frames, frame: Frame, camera: Camera, posed: list[Posed], config: FitConfig
 ) -> Tensor:
     """How far tracked points are from where the motion takes them; 0 in the steps that leave it out."""
-    step, nothing = state.step, surfels.centers.new_zeros(())
+    step, nothing = state.step, posed[0].surfels.centers.new_zeros(())
     every = 2 if step < config.after(config.tracks_until) else config.tracks_every
     if capture.tracks is None or not config.weights.tracks or step % every:
         return nothing
@@ -281,10 +282,11 @@ def _track_loss(
     poses = torch.stack([rigid.invert(view.cam_from_world) for view in (here, there)])
     moved = [part.places((frame.time, other.time), poses) for part in state.model.parts]
     places, rotations = (torch.cat(parts, 1) for parts in zip(*moved, strict=True))
-    shapes = Surfels(
-        places[0].detach(), rotations[0].detach(), surfels.scales.detach(), surfels.opacities.detach(),
-        features=places[0].detach(),
-    )  # fmt: skip
+    scales, opacities = (
+        torch.cat([getattr(one.surfels, n).detach() for one in posed]) for n in ("scales", "opacities")
+    )
+    constant = places[0].detach()
+    shapes = Surfels(constant, rotations[0].detach(), scales, opacities, features=constant)
     error = motion_error(pair, shapes, places, here, there, full, delta=config.tracks_delta)
     return config.weights.tracks * error
 

@@ -104,11 +104,12 @@ class Part(ABC):
         return fresh
 
     def appearance(self, surfels: Surfels) -> Surfels:
-        """What carries the colours, of the part's surfels at some moment; differentiable."""
+        """What carries the colours, of the part's surfels at some moment; leaves their plain turns as they are."""
         if not self.is_refined:
             return surfels
         rotations, log_scales = (self.parameters[name] for name in REFINED_NAMES)
-        return Refined(rotations, log_scales.exp()).appearance_of(surfels)
+        plain = surfels.replace(rotations_wxyz=surfels.rotations_wxyz.detach())
+        return Refined(rotations, log_scales.exp()).appearance_of(plain)
 
     @abstractmethod
     def at(self, time: float, world_from_cam: Float[Tensor, "4 4"]) -> Posed:
