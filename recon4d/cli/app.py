@@ -76,6 +76,7 @@ def reconstruct(
     focal: float | None = None,
     background: Literal["auto", "none", "static", "camera"] = "auto",
     blend: Literal["linear", "dual-quaternion"] = "linear",
+    residual: int = 0,
     seed: int = 0,
     resume: bool = False,
     overwrite: bool = False,
@@ -105,6 +106,8 @@ def reconstruct(
         background: what is outside the masks: auto; none (left out); static (stands still in the world); camera (stands
             still before the camera while the subject turns).
         blend: how the motions of bones are blended.
+        residual: nodes of a grid of displacements that take what bones cannot, along the subject's longest side; 0 is
+            none, 24 a good choice. It helps cloth and hair, and cannot be exported as bones.
         seed: of everything random; the same seed gives the same scene on the same machine.
         resume: go on with an unfinished run.
         overwrite: replace a scene of that name, or drop its unfinished run.
@@ -127,6 +130,7 @@ def reconstruct(
         focal=focal,
         background=background,
         blend=blend,
+        residual=residual,
         seed=seed,
     )
     make_scene(

@@ -19,6 +19,7 @@ Blend = Literal["linear", "dual-quaternion"]
 Preset = Literal["draft", "standard", "high"]
 
 KEEP_OUT_EVERY = 10
+_MOST_NODES = 48  # The gradient of a grid is as large as the grid.
 KEEP_OUT_FROM = 20  # Frames; shorter clips cannot spare any.
 
 # Longest side of the frames in pixels and number of frames, where they are not asked for.
@@ -46,6 +47,8 @@ class ReconstructSettings:
         background: auto; none (what is outside the masks is left out); static (it stands still in the world); camera
             (it stands still before the camera, as behind a turntable).
         blend: how bones' motions are blended.
+        residual: nodes of a grid of displacements that take what bones cannot, along the subject's longest side, up to
+            48; 0: none.
     """
 
     cameras: CameraChoice = "auto"
@@ -60,6 +63,7 @@ class ReconstructSettings:
     seed: int = 0
     background: BackgroundChoice = "auto"
     blend: Blend = "linear"
+    residual: int = 0
 
     def __post_init__(self) -> None:
         choices: dict[str, tuple[str, ...]] = {
@@ -84,6 +88,8 @@ class ReconstructSettings:
             value = getattr(self, name)
             if value is not None and value < low:
                 raise _wrong(name, f"a whole number >= {low}", value, "raise it")
+        if self.residual != 0 and not 2 <= self.residual <= _MOST_NODES:
+            raise _wrong("residual", f"0, or from 2 to {_MOST_NODES}", self.residual, "24 is a good choice")
         if self.focal is not None and not 0.2 <= self.focal <= 20:
             raise _wrong(
                 "focal",

@@ -196,8 +196,8 @@ class FitConfig:
         ):
             if not 0 <= getattr(self, name) <= 1:
                 raise _wrong(name, "a number in [0, 1]", getattr(self, name))
-        if self.residual_nodes != 0 and not 2 <= self.residual_nodes <= 128:
-            raise _wrong("residual_nodes", "0, or from 2 to 128", self.residual_nodes)
+        if self.residual_nodes != 0 and not 2 <= self.residual_nodes <= 48:
+            raise _wrong("residual_nodes", "0, or from 2 to 48", self.residual_nodes)
         if not 0 < self.initial_opacity < 1:
             raise _wrong("initial_opacity", "a number in (0, 1)", self.initial_opacity)
         if self.refine_from < self.density_until:
