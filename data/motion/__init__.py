@@ -25,6 +25,8 @@ from recon4d.data.motion.masks import MaskHealth as MaskHealth
 from recon4d.data.motion.masks import Masks as Masks
 from recon4d.data.motion.masks import MaskSettings as MaskSettings
 from recon4d.data.motion.masks import find_masks as find_masks
+from recon4d.data.motion.moving import MovingSettings as MovingSettings
+from recon4d.data.motion.moving import find_moving as find_moving
 from recon4d.data.motion.stage import Progress as Progress
 from recon4d.data.motion.stage import StageCache as StageCache
 from recon4d.data.motion.tracks import Tracks as Tracks

@@ -120,14 +120,15 @@ def find_masks(
     stored = cache.load("masks", key) if cache else None
     if stored is not None:
         record, arrays = stored
-        return Masks(arrays.get("masks"), _health_of(record["health"]), key)
+        return Masks(arrays.get("masks"), health_of(record["health"]), key)
     masks, health = _find(clip, settings, progress)
     if cache is not None:
         cache.store("masks", key, {"health": asdict(health)}, {"masks": masks})
     return Masks(masks, health, key)
 
 
-def _health_of(record: Any) -> MaskHealth:
+def health_of(record: Any) -> MaskHealth:
+    """A health record from what a cache gave."""
     low, high = record["coverage_range"]
     return MaskHealth(**{**record, "coverage_range": (low, high), "warnings": tuple(record["warnings"])})
 
@@ -137,7 +138,7 @@ def _find(
 ) -> tuple[UInt8[np.ndarray, "t h w"] | None, MaskHealth]:
     method = settings.method
     if method == "none":
-        return None, _no_subject("asked for", ())
+        return None, no_subject("asked for", ())
     if method == "given" or (method == "auto" and clip.masks is not None):
         return _given(clip, settings, progress)
     if method == "alpha" or (method == "auto" and clip.alpha is not None and bool((clip.alpha < 250).any())):
@@ -146,18 +147,19 @@ def _find(
                 "masks", expected="frames with alpha", got="opaque frames", fix="use --masks auto or give masks"
             )
         _refuse_useless(clip.alpha, "the alpha channel")
-        return _judged(clip, clip.alpha, "alpha", "the source has transparency", settings)
+        return judged(clip, clip.alpha, "alpha", "the source has transparency", settings)
     if method in ("auto", "plain"):
         share = _plain_share(clip, settings)
         if share >= _PLAIN_BORDER or method == "plain":
             return _plain(clip, settings, share, progress)
     if not clip.is_sequence and method == "auto":
         text = "several cameras without masks or alpha: everything is taken for the subject"
-        return None, _no_subject("motion needs the frames of one camera", (text,))
+        return None, no_subject("motion needs the frames of one camera", (text,))
     return _motion(clip, settings, progress)
 
 
-def _no_subject(reason: str, warnings: tuple[str, ...], **measured: float) -> MaskHealth:
+def no_subject(reason: str, warnings: tuple[str, ...], **measured: float) -> MaskHealth:
+    """The record where there is no subject, with what was measured (followed, contrast)."""
     followed, contrast = measured.get("followed"), measured.get("contrast")
     return MaskHealth("none", reason, 0.0, (0.0, 0.0), 1.0, 0, 0.0, followed, contrast, not warnings, warnings)
 
@@ -178,7 +180,8 @@ def _refuse_useless(masks: UInt8[np.ndarray, "t h w"], what: str) -> None:
         )
 
 
-def _small(clip: Clip, index: int, shape: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
+def small(clip: Clip, index: int, shape: tuple[int, int]) -> UInt8[np.ndarray, "h w 3"]:
+    """A frame at the working size (height, width)."""
     import cv2
 
     frame = np.ascontiguousarray(clip.frames[index])
@@ -190,7 +193,8 @@ def _working_shape(clip: Clip, settings: MaskSettings) -> tuple[int, int]:
     return max(16, round(clip.height * scale)), max(16, round(clip.width * scale))
 
 
-def _enlarged(mask: Bool[np.ndarray, "a b"], clip: Clip) -> UInt8[np.ndarray, "h w"]:
+def enlarged(mask: Bool[np.ndarray, "a b"], clip: Clip) -> UInt8[np.ndarray, "h w"]:
+    """A mask of the working size at the clip's."""
     import cv2
 
     full = (clip.width, clip.height)
@@ -204,11 +208,11 @@ def _given(
         raise InputError("masks", expected="masks with the clip", got="none", fix="use --masks auto or give a folder")
     _refuse_useless(np.asarray(clip.masks[clip.masked]), "masks")
     if clip.masked.all():
-        return _judged(clip, clip.masks, "given", "masks came with the clip", settings)
+        return judged(clip, clip.masks, "given", "masks came with the clip", settings)
     if clip.is_sequence:
-        masks = _propagated(clip, settings, progress)
+        masks = propagated(clip, settings, progress)
         reason = f"masks came with {int(clip.masked.sum())} of {len(clip)} frames; the others were carried along"
-        return _judged(clip, masks, "given", reason, settings)
+        return judged(clip, masks, "given", reason, settings)
     raise InputError(
         "masks",
         expected="a mask for each image of several cameras",
@@ -217,7 +221,7 @@ def _given(
     )
 
 
-def _propagated(clip: Clip, settings: MaskSettings, progress: Progress) -> UInt8[np.ndarray, "t h w"]:
+def propagated(clip: Clip, settings: MaskSettings, progress: Progress) -> UInt8[np.ndarray, "t h w"]:
     """Masks for all frames: each missing one from the nearest given ones on both sides, weighted by distance."""
     import cv2
 
@@ -240,7 +244,7 @@ def _propagated(clip: Clip, settings: MaskSettings, progress: Progress) -> UInt8
                 present = np.asarray(pull(present, flows(t, before), flows.grid), np.float32)
                 if steps > 2:
                     # Carried far, edges wash out; the picture's own edges mend them.
-                    present = mask_images.refine(_small(clip, t, flows.shape), present, 0.5).astype(np.float32)
+                    present = mask_images.refine(small(clip, t, flows.shape), present, 0.5).astype(np.float32)
                 carried[t].append((1 / steps, present))
             before = t
         progress("masks", 1 if order.step > 0 else 2, 2)
@@ -248,14 +252,14 @@ def _propagated(clip: Clip, settings: MaskSettings, progress: Progress) -> UInt8
     for t, parts in carried.items():
         if parts:
             mixed = sum(w * m for w, m in parts) / sum(w for w, _ in parts)
-            result[t] = _enlarged(np.asarray(mixed) > 0.5, clip)
+            result[t] = enlarged(np.asarray(mixed) > 0.5, clip)
     return result
 
 
 def _plain_share(clip: Clip, settings: MaskSettings) -> float:
     shape = _working_shape(clip, settings)
     frames = np.unique(np.linspace(0, len(clip) - 1, 12).round().astype(int))
-    return float(np.median([mask_images.plain_score(_small(clip, int(t), shape))[1] for t in frames]))
+    return float(np.median([mask_images.plain_score(small(clip, int(t), shape))[1] for t in frames]))
 
 
 def _plain(
@@ -264,17 +268,17 @@ def _plain(
     shape = _working_shape(clip, settings)
     masks = np.zeros(clip.frames.shape[:3], np.uint8)
     for t in range(len(clip)):
-        image = _small(clip, t, shape)
+        image = small(clip, t, shape)
         unlike, _ = mask_images.plain_score(image)
-        masks[t] = _enlarged(mask_images.plain_mask(image, unlike), clip)
+        masks[t] = enlarged(mask_images.plain_mask(image, unlike), clip)
         progress("masks", t + 1, len(clip))
     if masks.max() < 128 and settings.method == "auto":
         text = "the background is plain and nothing stands before it"
-        return None, _no_subject(text, (text,))
+        return None, no_subject(text, (text,))
     _refuse_useless(masks, "masks of a plain background")
     reason = f"{100 * share:.0f} % of the border is of one colour"
     warnings = () if share >= _PLAIN_BORDER else ("the background is not plain: masks may be wrong",)
-    return _judged(clip, masks, "plain", reason, settings, warnings=warnings)
+    return judged(clip, masks, "plain", reason, settings, warnings=warnings)
 
 
 def _motion(
@@ -284,7 +288,7 @@ def _motion(
     flows = motion_masks.ClipFlows(clip, settings.max_side)
     found = motion_masks.moving_subject(
         clip,
-        lambda t: _small(clip, t, flows.shape),
+        lambda t: small(clip, t, flows.shape),
         flows,
         lambda done, total: progress("masks", done, total),
     )
@@ -295,23 +299,23 @@ def _motion(
     if settings.method == "auto" and (not clear or parallax):
         why = "parallax cannot be told from motion" if parallax else "nothing clearly moves by itself"
         text = f"{why}: the whole picture is taken for the subject; give a mask of one frame to mark a subject"
-        return None, _no_subject(why, (text,), **measured)
+        return None, no_subject(why, (text,), **measured)
     warnings = []
     if parallax:
         warnings.append("parallax of the background may be taken for the subject: give a mask of at least one frame")
     if not clear:
         warnings.append("hardly anything moves by itself: the masks are guesses")
-    masks = np.stack([_enlarged(mask, clip) for mask in found.masks])
+    masks = np.stack([enlarged(mask, clip) for mask in found.masks])
     if masks.max() < 128:
         raise InputError(
             "masks", expected="something that moves by itself", got="nothing", fix="give masks or use --masks none"
         )
     reason = "no masks, alpha or plain background: what moves against the background was taken"
     warnings.append("masks come from motion alone: expect ragged edges and shadows; parts that stand still are missing")
-    return _judged(clip, masks, "motion", reason, settings, warnings=tuple(warnings), flows=flows, **measured)
+    return judged(clip, masks, "motion", reason, settings, warnings=tuple(warnings), flows=flows, **measured)
 
 
-def _judged(
+def judged(
     clip: Clip,
     masks: UInt8[np.ndarray, "t h w"],
     method: str,
@@ -323,6 +327,7 @@ def _judged(
     followed: float | None = None,
     contrast: float | None = None,
 ) -> tuple[UInt8[np.ndarray, "t h w"], MaskHealth]:
+    """Masks with their health record: coverage, steadiness and what they warn of."""
     shares = np.array([float((mask >= 128).mean()) for mask in masks])
     edge = np.array(
         [float(max(m[0].max(), m[-1].max(), m[:, 0].max(), m[:, -1].max()) >= 128) for m in masks], np.float64
