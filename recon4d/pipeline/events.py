@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from recon4d.train import Snapshot
 
-STAGES = ("ingest", "masks", "cameras", "tracks", "subject", "fit", "evaluate", "write")
+STAGES = ("ingest", "masks", "cameras", "second look", "tracks", "subject", "fit", "evaluate", "write")
 
 
 @dataclass(frozen=True)

@@ -92,13 +92,13 @@ def mark_objects(
     if is_learned(settings.masks):
         learned = masks_or_classical(clip, settings.masks, work=cache, progress=progress)
         whole = () if learned.masks is None else (learned.masks,)
-        return clip, whole, learned.health, _mask_record(learned.health, len(whole))
+        return clip, whole, learned.health, mask_record(learned.health, len(whole))
     if source.masks is None:
         unmarked = not source.film and clip.masks is None and clip.alpha is None
         wanted = MaskSettings(method="none" if settings.masks == "none" or unmarked else "auto")
         found = find_masks(clip, wanted, work=cache, progress=progress)
         whole = () if found.masks is None else (found.masks,)
-        return clip, whole, found.health, _mask_record(found.health, len(whole))
+        return clip, whole, found.health, mask_record(found.health, len(whole))
     layers, masked = source.masks.load(clip.source_frames, len(source.views), (clip.width, clip.height))
     _refuse_useless(layers, masked, str(source.masks.where))
     healths: list[MaskHealth] = []
@@ -119,7 +119,7 @@ def mark_objects(
         + (f", {len(objects)} objects" if len(objects) > 1 else ""),
         warnings=tuple(dict.fromkeys([*source.masks.notes, *(text for h in healths for text in h.warnings)])),
     )
-    return clip, tuple(objects), health, _mask_record(health, len(objects))
+    return clip, tuple(objects), health, mask_record(health, len(objects))
 
 
 def _refuse_useless(layers: Sequence[UInt8[np.ndarray, "t h w"]], masked: np.ndarray, where: str) -> None:
@@ -152,7 +152,8 @@ def _union(objects: Sequence[UInt8[np.ndarray, "t h w"]]) -> UInt8[np.ndarray, "
     return whole
 
 
-def _mask_record(health: MaskHealth, objects: int) -> StageRecord:
+def mask_record(health: MaskHealth, objects: int) -> StageRecord:
+    """What is known of masks, for the report."""
     facts = [("share of the picture", f"{100 * health.coverage:.1f} %")]
     if health.method != "none":
         low, high = health.coverage_range

@@ -19,7 +19,7 @@ import recon4d
 from recon4d.core import InputError, SE3Spline
 from recon4d.data.files import read_json
 from recon4d.data.motion import StageCache
-from recon4d.pipeline import assemble, events, prepare, resources, work
+from recon4d.pipeline import assemble, events, prepare, resources, second_look, work
 from recon4d.pipeline.finish import Outcome, write_result
 from recon4d.pipeline.run import Clock, Run
 from recon4d.pipeline.settings import ReconstructSettings
@@ -77,8 +77,10 @@ def reconstruct(
     begun = time.monotonic()
     settings = settings or ReconstructSettings()
     device = _device(settings)
+    chosen = config or preset(settings.preset)
     fit_config = replace(
-        config or preset(settings.preset),
+        chosen,
+        residual_nodes=settings.residual or chosen.residual_nodes,
         seed=settings.seed,
         device=device,
         blend="dual_quaternion" if settings.blend == "dual-quaternion" else "linear",
@@ -124,6 +126,13 @@ def _work_through(run: Run) -> Outcome:
     with run.stage("cameras") as tell:
         solution, record = prepare.solve(clip, objects, source, settings, cache, tell)
         run.done(record)
+    if second_look.is_worth_it(clip, objects, source, settings, solution):
+        with run.stage(second_look.STAGE) as tell:
+            found = second_look.look_again(clip, mask_health, solution, settings, cache, tell)
+            run.done(found.record)
+        if found.objects:
+            run.settle("masks")
+        objects, mask_health, solution = found.objects, found.health, found.solution
     background, why = assemble.choose_background(settings, clip, mask_health, solution, len(objects))
     with run.stage("tracks") as tell:
         tracks, record = prepare.follow(clip, objects, source, background, cache, tell)

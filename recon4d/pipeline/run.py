@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 from recon4d.data.motion.stage import Progress
 from recon4d.pipeline import events
@@ -68,6 +69,14 @@ class Run:
     def done(self, record: StageRecord) -> None:
         """What a stage chose."""
         self.records.append(record)
+
+    def settle(self, stage: str) -> None:
+        """Drop what a stage warned of: a later one has mended it."""
+        settled = {text for record in self.records if record.stage == stage for text in record.warnings}
+        self.warnings = [text for text in self.warnings if text not in settled]
+        self.records = [
+            replace(record, warnings=(), confident=True) if record.stage == stage else record for record in self.records
+        ]
 
     def warn(self, text: str) -> None:
         """Tell the user something once."""

@@ -109,8 +109,9 @@ def test_kept_out_frames_are_those_of_the_rule(made):
 
 def test_what_is_told(made):
     _, result, told = made
-    assert [e.stage for e in told if isinstance(e, StageStarted)] == list(STAGES)
-    assert [e.stage for e in told if isinstance(e, StageDone)] == list(STAGES)
+    usual = [stage for stage in STAGES if stage not in ("second look", "subject")]
+    assert [e.stage for e in told if isinstance(e, StageStarted)] == usual
+    assert [e.stage for e in told if isinstance(e, StageDone)] == usual
     steps = [e.snapshot.step for e in told if isinstance(e, Fitting)]
     assert steps == [4, 8, 12, 16, 20, 24]
     assert tuple(e.text for e in told if isinstance(e, Warned)) == result.warnings

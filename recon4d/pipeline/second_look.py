@@ -1,0 +1,105 @@
+"""A second look for a subject after the cameras: what moves against a world that was solved without knowing of it.
+
+Parallax keeps the first look (`prepare.mark_objects`) from telling motion; cameras that the background's points fix
+tell it.  With a large subject found, the cameras are solved once more without it, and kept where they fit better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from jaxtyping import UInt8
+
+from recon4d.data.motion import (
+    CameraSettings,
+    CameraSolution,
+    Clip,
+    MaskHealth,
+    StageCache,
+    find_moving,
+    solve_cameras,
+)
+from recon4d.data.motion.stage import Progress
+from recon4d.pipeline.prepare import mask_record
+from recon4d.pipeline.settings import ReconstructSettings
+from recon4d.pipeline.source import Source
+from recon4d.pipeline.stages import StageRecord
+
+STAGE = "second look"
+_LARGE = 0.1  # Share of the picture from which a subject is worth solving the cameras without it.
+
+
+@dataclass(frozen=True, eq=False)
+class SecondLook:
+    """What came of it.
+
+    Attributes:
+        objects: masks of the one subject [T, H, W], or nothing.
+        health: how they came about; that of the first look where nothing was found.
+        solution: the cameras to go on with.
+        record: for the report.
+    """
+
+    objects: tuple[UInt8[np.ndarray, "t h w"], ...]
+    health: MaskHealth
+    solution: CameraSolution
+    record: StageRecord
+
+
+def is_worth_it(
+    clip: Clip,
+    objects: tuple[UInt8[np.ndarray, "t h w"], ...],
+    source: Source,
+    settings: ReconstructSettings,
+    solution: CameraSolution,
+) -> bool:
+    """Whether masks were looked for in a film, none were found, and the background fixes the cameras."""
+    looked = settings.masks == "auto" and source.masks is None and source.film and clip.is_sequence
+    health = solution.health
+    return looked and not objects and health.chosen == "scene" and health.confident
+
+
+def look_again(
+    clip: Clip,
+    first: MaskHealth,
+    solution: CameraSolution,
+    settings: ReconstructSettings,
+    cache: StageCache,
+    progress: Progress,
+) -> SecondLook:
+    """Look for what moves against the cameras.
+
+    Args:
+        clip: frames of one camera.
+        first: what the first look said.
+        solution: cameras fixed by the background.
+        settings: focal length and seed are those of the first cameras.
+        cache: keeps the results.
+        progress: told of all parts.
+    """
+    found = find_moving(clip, solution, work=cache, progress=progress)
+    record = replace(mask_record(found.health, int(found.masks is not None)), stage=STAGE)
+    if found.masks is None:
+        return SecondLook((), first, solution, record)
+    facts = list(record.facts)
+    if found.health.coverage > _LARGE:
+        wanted = CameraSettings(mode="scene", focal=settings.focal, seed=settings.seed)
+        without = solve_cameras(clip, found.masks, wanted, work=cache, progress=progress)
+        before, after = _error(solution), _error(without)
+        kept = _as_healthy(without, solution) and after < before
+        verdict = "kept" if kept else "not kept"
+        facts.append(("cameras without the subject", f"{verdict}: error {after:.2f} px, {before:.2f} px with it"))
+        if kept:
+            solution = without
+    return SecondLook((found.masks,), found.health, solution, replace(record, facts=tuple(facts)))
+
+
+def _error(solution: CameraSolution) -> float:
+    """Mean reprojection error of the points, pixels."""
+    return float(solution.point_errors.mean()) if len(solution.point_errors) else float("inf")
+
+
+def _as_healthy(new: CameraSolution, old: CameraSolution) -> bool:
+    health = new.health
+    return health.chosen == "scene" and health.confident and health.solved_share >= old.health.solved_share
