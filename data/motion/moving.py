@@ -43,7 +43,8 @@ _MEMORY = 0.8  # Weight of what is carried along against what is seen.
 _LASTS = 0.25  # Parts that last are kept down to this share of the space and time that the largest takes.
 _LEAST, _MOST = 2e-3, 0.6  # Share of the picture that a subject takes.
 _CLEAR = 0.4  # Contrast of the score from which something moves: 0.34 at the rim of a still apple, 0.48 for a cat.
-_PRESENT = 0.8  # Share of the frames that it is seen in.
+_PRESENT = 0.7  # Share of the frames that it is seen in.
+_SHRUNK, _AROUND = 0.6, 24  # A mask is lost below this share of the upper quartile of areas so many frames around.
 _CARRIED = 16  # Frames that a mask is carried where the poses tell too little.
 _STEADY = 0.65
 
@@ -122,7 +123,7 @@ def _find(
     if contrast >= _CLEAR:
         found = _cut(clip, flows, gathered, rough, lambda n: progress("moving", len(clip) + n, 2 * len(clip)))
         contrast = _contrast(gathered, found)
-    seen = found.mean((1, 2)) >= _LEAST
+    seen = _seen(found)
     if contrast < _CLEAR or seen.mean() < _PRESENT:
         why = f"contrast {contrast:.2f}, in {100 * seen.mean():.0f} % of the frames"
         progress("moving", 2 * len(clip), 2 * len(clip))
@@ -209,6 +210,13 @@ def _cut(
         tell(t + 1)
     steady = flows.carry(cut, 0.85)
     return _lasting(np.stack([mask_images.clean(values > 0.5) for values in steady]))
+
+
+def _seen(masks: Bool[np.ndarray, "t h w"]) -> Bool[np.ndarray, " t"]:
+    """Frames that show the subject: something is marked, and not suddenly much less than in those around."""
+    areas = masks.mean((1, 2))
+    usual = [np.percentile(areas[max(t - _AROUND, 0) : t + _AROUND + 1], 75) for t in range(len(areas))]
+    return np.asarray((areas >= _LEAST) & (areas >= _SHRUNK * np.array(usual)))
 
 
 def _completed(

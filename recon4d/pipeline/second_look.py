@@ -79,20 +79,25 @@ def look_again(
         progress: told of all parts.
     """
     found = find_moving(clip, solution, work=cache, progress=progress)
-    record = replace(mask_record(found.health, int(found.masks is not None)), stage=STAGE)
     if found.masks is None:
-        return SecondLook((), first, solution, record)
-    facts = list(record.facts)
-    if found.health.coverage > _LARGE:
+        return SecondLook((), first, solution, replace(mask_record(found.health, 0), stage=STAGE))
+    masks, health = found.masks, found.health
+    notes: tuple[tuple[str, str], ...] = ()
+    if health.coverage > _LARGE:
         wanted = CameraSettings(mode="scene", focal=settings.focal, seed=settings.seed)
-        without = solve_cameras(clip, found.masks, wanted, work=cache, progress=progress)
+        without = solve_cameras(clip, masks, wanted, work=cache, progress=progress)
         before, after = _error(solution), _error(without)
         kept = _as_healthy(without, solution) and after < before
         verdict = "kept" if kept else "not kept"
-        facts.append(("cameras without the subject", f"{verdict}: error {after:.2f} px, {before:.2f} px with it"))
+        notes = (("cameras without the subject", f"{verdict}: error {after:.2f} px, {before:.2f} px with it"),)
         if kept:
+            # Cameras that the subject does not pull at show more of it.
             solution = without
-    return SecondLook((found.masks,), found.health, solution, replace(record, facts=tuple(facts)))
+            again = find_moving(clip, solution, work=cache, progress=progress)
+            if again.masks is not None:
+                masks, health = again.masks, again.health
+    record = mask_record(health, 1)
+    return SecondLook((masks,), health, solution, replace(record, stage=STAGE, facts=(*record.facts, *notes)))
 
 
 def _error(solution: CameraSolution) -> float:
