@@ -220,8 +220,10 @@ def _rendered(
     for begin in range(0, len(shot.times), step):
         cameras, times = shot.cameras[begin : begin + step], shot.times[begin : begin + step]
         large = [camera.resized(width * supersample, height * supersample) for camera in cameras]
+        # Not around the yield: a generator that is left unfinished would leave gradients switched off for its caller.
         with torch.no_grad():
-            yield rasterize(_surfels(shot.layers, times, channels), large, backend=shot.backend), cameras, times
+            output = rasterize(_surfels(shot.layers, times, channels), large, backend=shot.backend)
+        yield output, cameras, times
 
 
 def _surfels(layers: Sequence[Layer], times: Sequence[float], channels: list[Tensor] | None) -> Surfels:

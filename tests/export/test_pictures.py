@@ -47,6 +47,14 @@ def test_colours_are_drawn_with_the_refined_surfels_and_normals_with_the_surface
     np.testing.assert_array_equal(pictures(scene, what="normal"), pictures(SCENE, what="normal"))
 
 
+def test_drawing_that_is_left_unfinished_leaves_gradients_on():
+    times = TIMES[::4].tolist()
+    unfinished = draw(prepare(SCENE, camera_paths.input_path(SCENE, times), times))
+    next(unfinished)
+    assert torch.is_grad_enabled()
+    unfinished.close()
+
+
 def test_only_the_named_layers_are_drawn():
     alone = pictures(LAYERED, layers=["blob"])
     np.testing.assert_array_equal(alone, pictures(SCENE))
