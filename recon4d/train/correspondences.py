@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from recon4d import losses
 from recon4d.core import Camera, Surfels
 from recon4d.data.motion import Tracks
 from recon4d.render import rasterize
+from recon4d.render.constants import NEAR
 
 _LEAST_POINTS = 12
 _MOST_POINTS = 800
@@ -81,10 +82,9 @@ def motion_error(
         full: the camera of this frame at full size.
         delta: of the Huber function, percent of the long side.
     """
-    from_here, depth_here = here.project(places[0])
-    from_there, depth_there = there.project(places[1])
-    ahead = ((depth_here > 0) & (depth_there > 0))[:, None]
-    shift = torch.where(ahead, from_there - from_here, 0.0)
+    from_here, ahead_here = _pixels(here, places[0])
+    from_there, ahead_there = _pixels(there, places[1])
+    shift = torch.where((ahead_here & ahead_there)[:, None], from_there - from_here, 0.0)
     # What matters are places: their blend is a constant shape's, so weights carry no gradient.
     drawn = rasterize(
         surfels.replace(sh=None, features=shift.contiguous()),
@@ -102,3 +102,12 @@ def motion_error(
     visible = sampled[:, 2] > _COVERED
     wanted = pair.there_pixels.to(flow.device) * scale - pixels
     return losses.track_error(flow * percent, wanted * percent, visible, delta=delta)
+
+
+def _pixels(camera: Camera, points: Float[Tensor, "n 3"]) -> tuple[Float[Tensor, "n 2"], Bool[Tensor, " n"]]:
+    """Where points are seen, and which are ahead; finite, with finite gradients, for all of them."""
+    in_cam = points @ camera.cam_from_world[:3, :3].T + camera.cam_from_world[:3, 3]
+    ahead = in_cam[:, 2] > NEAR
+    depth = torch.where(ahead, in_cam[:, 2], 1.0)
+    focal = torch.stack([camera.K[0, 0], camera.K[1, 1]])
+    return in_cam[:, :2] / depth[:, None] * focal + camera.K[:2, 2], ahead

@@ -80,6 +80,10 @@ class Optimizer:
             waiting |= name == "residual" and done < self.config.residual_from
             pace = _WARM_UP_PACE if warming and name in _PATHS else 1.0
             group["lr"] = 0.0 if waiting else pace * group["rate"] * (factor if name in _SETTLING else 1)
+            for parameter in group["params"]:
+                # One number that is not finite would spread to everything through the cameras.
+                if parameter.grad is not None:
+                    parameter.grad.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)
         self.adam.step()
         self.adam.zero_grad(set_to_none=True)
 
