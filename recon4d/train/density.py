@@ -98,7 +98,6 @@ def relocate(
     part.ids = torch.cat([part.ids[alive.cpu()], new_ids])
     part.next_id += len(parents)
     optimizer.keep_and_append(part, alive, fresh, added)
-    part.find_neighbours()
     return Density.empty(len(part), part.device)
 
 

@@ -186,8 +186,8 @@ def train_step(state: State, capture: Capture, frames: Frames, objective: Object
         loss = loss + objective.surface(output, view, subject.size, _distance(view, posed[0].surfels))
     for part, one in zip(model.parts, posed, strict=True):
         loss = loss + objective.shape(part, one.canonical, step, surface=surface)
-    for part in model.objects:
-        loss = loss + objective.motion(part, posed[model.parts.index(part)], step)
+        if isinstance(part, MovingObject):
+            loss = loss + objective.motion(part, one, step)
     if model.cameras.parameters:
         loss = loss + config.weights.cameras * model.cameras.smoothness(frame.index, subject.size)
     loss = loss + _track_loss(state, capture, frames, frame, camera, posed, config)
@@ -233,6 +233,9 @@ def _relocate(state: State, level: tuple[Frame, ...], config: FitConfig, generat
             generator=generator,
             unseen=unseen[number],
         )
+        # A search over all surfels, for one loss alone.
+        if config.weights.smoothness:
+            part.find_neighbours()
 
 
 def _warm_up_frame(state: State, level: tuple[Frame, ...], config: FitConfig, generator: torch.Generator) -> Frame:

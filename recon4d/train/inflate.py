@@ -148,12 +148,13 @@ def completed(hull: Hull, frame: Frame, generator: torch.Generator) -> Hull:
     depth = drawn.depth[..., 0].numpy()[tuple(nearest)]
     more = max(_FEW, round(count * missing.sum() / max(1, int((mask & shown).sum()))))
     centers, normals, colors = _balloon(frame, depth, missing, more, generator)
+    everything = torch.cat([hull.centers, centers])
     return replace(
         hull,
-        centers=torch.cat([hull.centers, centers]),
+        centers=everything,
         rotations_wxyz=torch.cat([hull.rotations_wxyz, facing(normals)]),
         colors=torch.cat([hull.colors, colors]),
-        size=float((torch.cat([hull.centers, centers]).amax(0) - torch.cat([hull.centers, centers]).amin(0)).max()),
+        size=float((everything.amax(0) - everything.amin(0)).max()),
     )
 
 

@@ -54,7 +54,8 @@ class Part(ABC):
         ids: [N] stable ids.
         next_id: the first id not given yet.
         size: extent, scene units.
-        neighbours: [N, 6] the nearest surfels of each, as of the last relocation.
+        neighbours: the nearest surfels of each, as of the last `find_neighbours`; only a fit that weighs smoothness
+            keeps them up to date.
     """
 
     name: str
@@ -63,7 +64,7 @@ class Part(ABC):
     ids: Int64[Tensor, " n"]
     next_id: int
     size: float
-    neighbours: Int64[Tensor, "n k"]
+    neighbours: Int64[Tensor, "m k"]
 
     def __len__(self) -> int:
         """Number of surfels."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -66,12 +68,28 @@ def test_every_row_goes_along(state: State, part: MovingObject):
     count = len(part)
     assert count > 300
     assert part.slots.shape == (count, 4)
-    assert torch.equal(part.neighbours, nearest_surfels(part.parameters["centers"]))
     for name in part.row_names:
         assert part.parameters[name].shape[0] == count
         assert state.optimizer.tensors()[f"object.{name}.exp_avg"].shape == part.parameters[name].shape
     assert state.density[0].gradient.shape == state.density[0].seen.shape == (count,)
     assert float(state.density[0].gradient.abs().sum()) == 0.0
+
+
+def test_neighbours_are_found_again_where_smoothness_counts(capture: Capture, frames: Frames, quick: FitConfig):
+    """In the very step that moves surfels; a fit that does not weigh it spends no time on them."""
+    for weight in (0.1, 0.0):
+        config = replace(
+            quick, weights=replace(quick.weights, smoothness=weight), density_every=1, density_from=0.0, iterations=100
+        )
+        state = start(capture, frames, config)
+        part = state.model.objects[0]
+        before = part.neighbours
+        train_step(state, capture, frames, Objective(config), config)
+        assert len(part) > 300
+        if weight:
+            assert torch.equal(part.neighbours, nearest_surfels(part.parameters["centers"]))
+        else:
+            assert part.neighbours is before
 
 
 def test_the_budget_holds(state: State, part: MovingObject):
