@@ -388,10 +388,67 @@ def render(
     render_scene(scene, output, options, quiet=quiet)
 
 
+def export(
+    scene: Annotated[Path, tyro.conf.Positional],
+    output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
+    to: str = "glb",
+    at: float | None = None,
+    fps: float | None = None,
+    layer: tyro.conf.UseAppendAction[tuple[str, ...]] = (),
+    objects_only: bool = False,
+    faces: int = 20_000,
+    texture: str = "1024",
+    frames: Path | None = None,
+    fill_holes: bool = False,
+    morph: bool = False,
+    skin_limit: float = 0.02,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Write a scene for other programs: animated meshes, splats, cameras, depth and more. Edits are applied.
+
+    Args:
+        scene: the scene folder, NAME.r4d.
+        output: the file or folder to write.
+        to: the format; docs/export.md has all of them.
+        at: one moment, in seconds, instead of the whole clip.
+        fps: moments a second; the scene's own frames by default.
+        layer: write this layer only; may be given several times.
+        objects_only: leave out the background.
+        faces: triangles of each mesh, at most.
+        texture: side of the texture in pixels, or vertex for vertex colours.
+        frames: the input that the scene was made from, to take textures from: a video, images or a data set; found
+            where it lies beside the scene.
+        fill_holes: close holes in meshes.
+        morph: a flip-book of shapes instead of bones.
+        skin_limit: RMS error of bones, as a share of the subject's size, from which a flip-book is written instead.
+        overwrite: replace what is there.
+        quiet: print nothing but errors.
+    """
+    from recon4d.cli.export import write_export
+    from recon4d.export.request import ExportRequest
+
+    request = ExportRequest(
+        path=output,
+        at=at,
+        fps=fps,
+        layers=layer,
+        objects_only=objects_only,
+        faces=faces,
+        frames=frames,
+        fill_holes=fill_holes,
+        morph=morph,
+        skin_limit=skin_limit,
+        overwrite=overwrite,
+    )
+    write_export(scene, to, texture, request, quiet=quiet)
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "backends": backends,
     "demo": demo,
     "evaluate": evaluate,
+    "export": export,
     "info": info,
     "reconstruct": reconstruct,
     "render": render,
