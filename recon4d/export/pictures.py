@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
@@ -233,18 +233,26 @@ def _surfels(layers: Sequence[Layer], times: Sequence[float], channels: list[Ten
     else:
         parts = [layer.field.at_times(list(times)) for layer in layers]
         parts = [p.replace(sh=None, features=c.to(p.centers)) for p, c in zip(parts, channels, strict=True)]
-    merged: dict[str, Any] = {
-        name: torch.cat([getattr(part, name) for part in parts], dim=1)
-        for name in ("centers", "rotations_wxyz", "world_from_canonical_wxyz")
-    }
-    merged |= {name: torch.cat([getattr(part, name) for part in parts]) for name in ("scales", "opacities")}
+    merged = {name: _joined([getattr(part, name) for part in parts], rank) for name, rank in _RANKS.items()}
     if parts[0].sh is not None:
-        most = max(part.sh.shape[1] for part in parts if part.sh is not None)
-        padded = [torch.nn.functional.pad(p.sh, (0, 0, 0, most - p.sh.shape[1])) for p in parts if p.sh is not None]
-        merged["sh"] = torch.cat(padded)
+        most = max(part.sh.shape[-2] for part in parts if part.sh is not None)
+        padded = [torch.nn.functional.pad(p.sh, (0, 0, 0, most - p.sh.shape[-2])) for p in parts if p.sh is not None]
+        merged["sh"] = _joined(padded, 3)
     else:
-        merged["features"] = torch.cat([part.features for part in parts if part.features is not None])
+        merged["features"] = _joined([part.features for part in parts if part.features is not None], 2)
     return Surfels(**{name: tensor.contiguous() for name, tensor in merged.items()})
+
+
+# Surfel arrays that all layers have, and their dimensions without a batch.
+_RANKS = {"centers": 2, "rotations_wxyz": 2, "world_from_canonical_wxyz": 2, "scales": 2, "opacities": 1}
+
+
+def _joined(tensors: Sequence[Tensor], rank: int) -> Tensor:
+    """One array out of those of the layers; batched where any of them is, as an edit over time makes it."""
+    batch = max((tensor.shape[0] for tensor in tensors if tensor.dim() > rank), default=None)
+    if batch is not None:
+        tensors = [t if t.dim() > rank else t.expand(batch, *t.shape) for t in tensors]
+    return torch.cat(list(tensors), dim=-rank)
 
 
 def _paint(shot: Shot, output: RasterOutput) -> UInt8[np.ndarray, "b h w c"]:

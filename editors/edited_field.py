@@ -1,0 +1,122 @@
+"""A field with edits that depend on time: what the warp makes of the surfels, then one step after the other."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from recon4d.core import Surfels
+from recon4d.editors.posing import pose
+from recon4d.field import Field
+
+
+class Step(ABC):
+    """One change of moved surfels; subclasses are frozen dataclasses of tensors and numbers."""
+
+    def source_times(self, times: Float[Tensor, " t"]) -> Float[Tensor, " t"]:
+        """The moments of everything before this step that are shown at T moments; the same, but for retiming."""
+        return times
+
+    def apply(self, state: Surfels, times: Float[Tensor, " t"], field: Field) -> Surfels:
+        """The changed surfels; the same, but for steps that change them.
+
+        Args:
+            state: N surfels at T moments; arrays with or without the axis of moments.
+            times: [T] seconds, as this step knows them.
+            field: the field beneath all steps, for its warp.
+        """
+        return state
+
+    @abstractmethod
+    def select(self, rows: Int64[Tensor, " n"]) -> Step:
+        """The step for the surfels that `rows` (an index each) picks out of those it was made for."""
+
+    def to(self, *args: object, **kwargs: object) -> Step:
+        """As `torch.Tensor.to`, applied to its tensors."""
+        return self
+
+
+@dataclass(frozen=True, eq=False)
+class EditedField(Field):
+    """Surfels whose motion, size, opacity or colour is changed over time by steps.
+
+    `at_times` and `appearance_at_times` may return every array batched by time, not only centres and rotations.
+
+    Attributes:
+        steps: the changes, in order; the canonical surfels and the warp know nothing of them.
+    """
+
+    steps: tuple[Step, ...] = ()
+
+    def plain(self) -> Field:
+        """The field beneath the steps."""
+        return Field(self.canonical, self.ids, self.warp, self.refined)
+
+    def at(self, time: float | int) -> Surfels:
+        """The surface at one moment (seconds), without batch axis."""
+        return first_moment(self.at_times([time]))
+
+    def at_times(self, times: Sequence[float | int] | Float[Tensor, " t"]) -> Surfels:
+        """The surface at T moments (seconds); any array may be batched by them."""
+        return self._stepped(times, appearance=False)
+
+    def appearance_at(self, time: float | int) -> Surfels:
+        """The surfels to draw in colour at one moment, without batch axis."""
+        return first_moment(self.appearance_at_times([time]))
+
+    def appearance_at_times(self, times: Sequence[float | int] | Float[Tensor, " t"]) -> Surfels:
+        """The surfels to draw in colour at T moments; any array may be batched by them."""
+        return self._stepped(times, appearance=True)
+
+    def select(self, rows: Int64[Tensor, " m"] | Bool[Tensor, " n"]) -> EditedField:
+        """The field of some surfels, steps and all."""
+        plain = self.plain().select(rows)
+        picked = torch.nonzero(rows)[:, 0] if rows.dtype == torch.bool else rows
+        steps = tuple(step.select(picked) for step in self.steps)
+        return EditedField(plain.canonical, plain.ids, plain.warp, plain.refined, steps)
+
+    def to(self, *args: object, **kwargs: object) -> EditedField:
+        """As `torch.Tensor.to`, applied to surfels, warp, refined branch and steps."""
+        plain = self.plain().to(*args, **kwargs)
+        steps = tuple(step.to(*args, **kwargs) for step in self.steps)
+        return EditedField(plain.canonical, plain.ids, plain.warp, plain.refined, steps)
+
+    def _stepped(self, times: Sequence[float | int] | Float[Tensor, " t"], *, appearance: bool) -> Surfels:
+        moments = torch.as_tensor(times, dtype=torch.float64, device=self.canonical.centers.device)
+        # Where a step changes the clock, all before it live at other moments: walk back to find them.
+        known = [moments]
+        for step in reversed(self.steps):
+            known.append(step.source_times(known[-1]))
+        known.reverse()
+        plain = self.plain()
+        state = pose(plain, known[0], appearance=appearance)
+        for step, after in zip(self.steps, known[1:], strict=True):
+            state = step.apply(state, after, plain)
+        return state
+
+
+def stepped(field: Field, *steps: Step) -> EditedField:
+    """A field with more steps at its end."""
+    if isinstance(field, EditedField):
+        return replace(field, steps=(*field.steps, *steps))
+    return EditedField(field.canonical, field.ids, field.warp, field.refined, steps)
+
+
+def with_plain(field: Field, plain: Field) -> Field:
+    """`plain` beneath the steps of `field`, for changes that keep the rows."""
+    if isinstance(field, EditedField) and field.steps:
+        return EditedField(plain.canonical, plain.ids, plain.warp, plain.refined, field.steps)
+    return plain
+
+
+def first_moment(state: Surfels) -> Surfels:
+    """Surfels at one moment without the axis of moments, whatever arrays have it."""
+    ranks = {"opacities": 1, "sh": 3}
+    return Surfels(
+        **{name: tensor[0] if tensor.dim() > ranks.get(name, 2) else tensor for name, tensor in state.tensors().items()}
+    )

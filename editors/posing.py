@@ -1,0 +1,66 @@
+"""Moving surfels by their warp: `Field.at_times`, by the fused kernel where the machine and the warp allow it.
+
+The kernel computes its weights from distances to bones; here they are given, so radii are made so large that distances
+vanish and the logarithms of the weights go in as corrections.  Both ways agree to rounding.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from recon4d.core import Surfels, quaternion
+from recon4d.field import BonesWarp, Field
+from recon4d.render import fused
+
+_MIN_BONES = 4  # with fewer the kernel ignores slots
+_FAR = 40.0  # logarithm of a radius beside which every distance vanishes
+_NOTHING = -200.0  # logarithm of a weight that counts for nothing
+
+
+def pose(field: Field, times: Float[Tensor, " t"], *, appearance: bool = False) -> Surfels:
+    """The surfels of a plain field at T moments (seconds), as its `at_times` or `appearance_at_times`.
+
+    Where a gradient is wanted it is those: the kernel is for looking, not for learning.
+    """
+    canonical = field.canonical
+    moved = None
+    if isinstance(field.warp, BonesWarp) and _has_kernel(canonical.centers) and not _is_learned(field):
+        moved = _skinned(canonical, field.warp, times)
+    if moved is None:
+        return field.appearance_at_times(times) if appearance else field.at_times(times)
+    return field.refined.appearance_of(moved) if appearance and field.refined is not None else moved
+
+
+def _has_kernel(centers: Tensor) -> bool:
+    return centers.device.type == "cpu" and fused.available(centers.device, centers.dtype)
+
+
+def _is_learned(field: Field) -> bool:
+    tensors = (*field.canonical.tensors().values(), *field.warp.tensors().values())
+    return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
+
+
+def _skinned(canonical: Surfels, warp: BonesWarp, times: Tensor) -> Surfels:
+    rotations, translations = warp.transforms_at(times)
+    rest = warp.rest_translations
+    missing = _MIN_BONES - len(rest)
+    if missing > 0:
+        pad = torch.nn.functional.pad
+        rest = pad(rest, (0, 0, 0, missing))
+        translations = pad(translations, (0, 0, 0, missing))
+        identity = rotations.new_tensor([1.0, 0.0, 0.0, 0.0]).expand(len(times), missing, 4)
+        rotations = torch.cat([rotations, identity], 1)
+    centers, turned, turns = fused.skin(
+        canonical.centers.detach(),
+        canonical.rotations_wxyz.detach(),
+        warp.weight_indices,
+        warp.weights.detach().log().clamp_min(_NOTHING),
+        rest.detach(),
+        torch.full_like(rest, _FAR),
+        quaternion.normalize(rotations).detach(),
+        translations.detach(),
+        blend=warp.blend,
+    )
+    return canonical.replace(centers=centers, rotations_wxyz=turned, world_from_canonical_wxyz=turns)
