@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from recon4d.synthetic.skeleton import Skeleton, skin
+from recon4d.data.gltf import skin
+from recon4d.synthetic.skeleton import Skeleton
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,137 +15,13 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from recon4d.core import InputError
-from recon4d.synthetic.gltf_animation import Channel, read_channels
-from recon4d.synthetic.gltf_file import GltfFile
-from recon4d.synthetic.gltf_mesh import Material, Primitive, read_primitives
-from recon4d.synthetic.gltf_nodes import NodeTree
-from recon4d.synthetic.skeleton import skin
+from recon4d.data.gltf import GltfClip, Material, skin
+from recon4d.synthetic.noise import fractal_noise
 from recon4d.synthetic.subject import Subject, SubjectRig
 
 _AXES = np.array([[0.0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
 _RADIUS = 1.1  # distance of the farthest vertex from the middle, over the whole clip
 _PROBES = 17  # moments at which the size of the clip is taken
-
-
-class GltfClip:
-    """The meshes of a .glb moved by one of its animations, in the file's own axes and units.
-
-    Attributes:
-        action: name of the animation, or None when the file has none.
-        duration: its length in seconds.
-        faces: [F, 3] over all vertices.
-        primitives: the parts, in the order of their vertices.
-    """
-
-    def __init__(self, path: Path, action: str | None = None, hide: Sequence[str] = ()) -> None:
-        self.file = GltfFile(path)
-        self.tree = NodeTree(self.file)
-        self.action, self._channels = _choose_action(self.file, action)
-        self._start = min((float(c.times[0]) for c in self._channels), default=0.0)
-        end = max((float(c.times[-1]) for c in self._channels), default=0.0)
-        self.duration = max(end - self._start, 1e-3)
-        shown = self.tree.reachable() - self.tree.hidden(hide)
-        nodes = [i for i in self.tree.order if i in shown and "mesh" in self.tree.nodes[i]]
-        self.primitives: list[Primitive] = [p for i in nodes for p in read_primitives(self.file, i)]
-        if not self.primitives or not sum(len(p.faces) for p in self.primitives):
-            raise InputError(
-                path.name, expected="a mesh with triangles", got="none that is shown", fix="hide fewer nodes"
-            )
-        self._skins = {i: self._read_skin(i) for i in {p.node for p in self.primitives} if "skin" in self.tree.nodes[i]}
-        starts = np.cumsum([0, *(len(p.positions) for p in self.primitives)])
-        self.starts: list[int] = [int(s) for s in starts]
-        self.faces = np.concatenate([p.faces + s for p, s in zip(self.primitives, starts[:-1], strict=True)])
-
-    def _read_skin(self, node: int) -> tuple[list[int], Float[np.ndarray, "j 4 4"]]:
-        """The joints of a node's skin and their inverse bind matrices."""
-        skin_entry = self.file.item("skins", self.tree.nodes[node]["skin"])
-        joints = skin_entry.get("joints", [])
-        for joint in joints:
-            self.file.item("nodes", joint)
-        inverse = np.tile(np.eye(4), (len(joints), 1, 1))
-        if "inverseBindMatrices" in skin_entry:
-            stored = self.file.accessor(skin_entry["inverseBindMatrices"]).astype(np.float64)
-            if stored.shape[0] < len(joints) or stored.shape[1] != 16:
-                raise self.file.fail("inverseBindMatrices", f"{len(joints)} matrices", str(stored.shape))
-            inverse = stored[: len(joints)].reshape(-1, 4, 4).transpose(0, 2, 1)
-        highest = max((int(p.joints.max(initial=0)) for p in self.primitives if p.node == node), default=0)
-        if highest >= len(joints):
-            raise self.file.fail("JOINTS_0", f"indices below {len(joints)}", str(highest))
-        return joints, inverse
-
-    def vertices_at(self, time: float) -> Float[np.ndarray, "v 3"]:
-        """All vertices [V, 3] at a time of the clip."""
-        moment = self._start + time
-        world = self.tree.world_matrices(self._channels, moment)
-        parts = []
-        for p in self.primitives:
-            positions = p.positions
-            if len(p.morphs):
-                weights = self.tree.morph_weights(p.node, self._channels, moment, len(p.morphs))
-                positions = positions + (weights[:, None, None] * p.morphs).sum(0)
-            if p.node in self._skins:
-                joints, inverse = self._skins[p.node]
-                parts.append(skin(positions, world[joints] @ inverse, p.joints, _normalised(p.weights)))
-            else:
-                parts.append(skin(positions, world[p.node][None], np.zeros((len(positions), 1), np.int64),
-                                  np.ones((len(positions), 1))))  # fmt: skip
-        return np.concatenate(parts)
-
-    def joint_nodes(self) -> list[int]:
-        """All joints of the skins in use, parents before children."""
-        used = {j for joints, _ in self._skins.values() for j in joints}
-        return [i for i in self.tree.order if i in used]
-
-    def world_matrices(self, time: float) -> Float[np.ndarray, "n 4 4"]:
-        """`world_from_node` of all nodes at a time of the clip, in the file's axes."""
-        return self.tree.world_matrices(self._channels, self._start + time)
-
-    def bind_frames(self, joints: list[int]) -> Float[np.ndarray, "b 4 4"]:
-        """Frames of `joints` in which their skin was bound to them; the first skin's where several share a joint."""
-        frames: dict[int, Float[np.ndarray, "4 4"]] = {}
-        for of_skin, inverse in self._skins.values():
-            for joint, matrix in zip(of_skin, inverse, strict=True):
-                if abs(np.linalg.det(matrix)) < 1e-30:
-                    raise self.file.fail("inverseBindMatrices", "matrices with an inverse", f"one of joint {joint}")
-                frames.setdefault(joint, np.linalg.inv(matrix))
-        return np.stack([frames[joint] for joint in joints])
-
-    def influences(self, joints: list[int]) -> tuple[Int[np.ndarray, "v k"], Float[np.ndarray, "v k"]]:
-        """Influences of all vertices over `joints`; zero weights for vertices of meshes without a skin."""
-        width = max([4, *(p.joints.shape[1] for p in self.primitives)])
-        place = {node: i for i, node in enumerate(joints)}
-        indices = np.zeros((self.starts[-1], width), np.int64)
-        weights = np.zeros((self.starts[-1], width))
-        for p, start in zip(self.primitives, self.starts, strict=False):
-            if p.node in self._skins:
-                of_skin = np.array([place[j] for j in self._skins[p.node][0]])
-                rows = slice(start, start + len(p.positions))
-                indices[rows, : p.joints.shape[1]] = of_skin[p.joints]
-                weights[rows, : p.joints.shape[1]] = _normalised(p.weights)
-        return indices, weights
-
-
-def _normalised(weights: Float[np.ndarray, "v j"]) -> Float[np.ndarray, "v j"]:
-    total = weights.sum(1, keepdims=True)
-    return weights / np.where(total > 0, total, 1.0)
-
-
-def _choose_action(file: GltfFile, action: str | None) -> tuple[str | None, list[Channel]]:
-    animations = file.items("animations")
-    names = [str(a.get("name", f"animation_{i}")) for i, a in enumerate(animations)]
-    if action is None:
-        return (names[0], read_channels(file, animations[0])) if animations else (None, [])
-    if action not in names:
-        # FBX exporters put the armature's name in front: "Armature|Walk".
-        short = [i for i, n in enumerate(names) if n.rsplit("|", 1)[-1] == action]
-        if len(short) != 1:
-            raise InputError(
-                "action", expected=f"one of {', '.join(names) or '(the file has none)'}", got=repr(action),
-                fix="choose a clip of the list",
-            )  # fmt: skip
-        action = names[short[0]]
-    return action, read_channels(file, animations[names.index(action)])
 
 
 def load_gltf(path: Path, action: str | None = None, hide: Sequence[str] = (), *, mottle: bool = True) -> Subject:
@@ -232,7 +108,9 @@ class _Painter:
         self._uv = np.concatenate([p.uv for p in clip.primitives])
         self._colors = np.concatenate([p.colors for p in clip.primitives])
         used = sorted({-1 if p.material is None else p.material for p in clip.primitives})
-        self._materials = [Material(clip.file, None if m == -1 else m, mottle) for m in used]
+        self._materials = [Material(clip.file, None if m == -1 else m) for m in used]
+        self._seeds = [max(m, 0) for m in used]
+        self._mottle = mottle
         numbers = [used.index(-1 if p.material is None else p.material) for p in clip.primitives]
         self._of_face = np.repeat(numbers, [len(p.faces) for p in clip.primitives])
 
@@ -242,8 +120,25 @@ class _Painter:
         out = np.zeros((len(face), 3))
         for number, material in enumerate(self._materials):
             here = self._of_face[face] == number
-            out[here] = material.color_at(uv[here], tint[here], points[here])
+            color = material.color_at(uv[here], tint[here])
+            bare = self._mottle and not material.textured
+            out[here] = mottled(color, points[here], self._seeds[number]) if bare else color
         return out
+
+
+def mottled(color: Float[np.ndarray, "n 3"], points: Float[np.ndarray, "n 3"], seed: int) -> Float[np.ndarray, "n 3"]:
+    """Display colours with noise on them, because nothing can be tracked on a flat colour.
+
+    Args:
+        color: [N, 3] display colours.
+        points: [N, 3] places of the rest pose, of a subject about 2 units across.
+        seed: number of the material, so that neighbours differ.
+    """
+    coarse = fractal_noise(points * 6, 4, 11 + seed, gain=0.7)
+    fine = fractal_noise(points * 34, 3, 57 + seed, gain=0.7)
+    # Added as well as multiplied, so that black shows it too.
+    color = color * (1 + 0.55 * coarse + 0.35 * fine)[:, None] + (0.10 * coarse + 0.05 * fine)[:, None]
+    return np.clip(color, 0, 1)
 
 
 def _rig(clip: GltfClip, world_from_asset: Float[np.ndarray, "4 4"]) -> SubjectRig | None:

@@ -9,20 +9,12 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float
 
+from recon4d.core.srgb import display_from_linear, linear_from_display
+
 SUN_DIRECTION = np.array([0.42, -0.55, 0.72]) / np.linalg.norm([0.42, -0.55, 0.72])
 _SUN = np.array([0.80, 0.75, 0.67], np.float32)
 _SKY = np.array([0.46, 0.49, 0.54], np.float32)
 _GROUND = np.array([0.24, 0.22, 0.20], np.float32)
-
-
-def linear_from_display(color: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """Linear light of display-encoded sRGB values (IEC 61966-2-1)."""
-    return np.where(color <= 0.04045, color / 12.92, ((np.maximum(color, 0.04045) + 0.055) / 1.055) ** 2.4)
-
-
-def display_from_linear(light: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """Display-encoded sRGB of linear light in [0, 1]."""
-    return np.where(light <= 0.0031308, light * 12.92, 1.055 * np.maximum(light, 0.0031308) ** (1 / 2.4) - 0.055)
 
 
 def towards_sun(normals: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n"]:

@@ -1,4 +1,4 @@
-"""Skeletons: joints in a tree, forward kinematics, skin weights and linear blend skinning.
+"""Skeletons: joints in a tree, forward kinematics, and skin weights.
 
 A joint's rest frame has the world's axes and sits at the joint's head, so a rest transform is a translation.  Matrices
 are float64.  Knows nothing of files or rendering.
@@ -110,27 +110,6 @@ def smooth_weights(
     strongest = np.take_along_axis(weights, order, axis=1)
     strongest[:, len(skeleton.names) :] = 0.0
     return order, strongest / strongest.sum(1, keepdims=True)
-
-
-def skin(
-    vertices: Float[np.ndarray, "v 3"],
-    world_from_rest: Float[np.ndarray, "b 4 4"],
-    indices: Int[np.ndarray, "v k"],
-    weights: Float[np.ndarray, "v k"],
-) -> Float[np.ndarray, "v 3"]:
-    """Linear blend skinning: sum over influences of weight times transformed vertex."""
-    posed = np.zeros_like(vertices)
-    # Plain sums instead of matrix products: the same bits for any number of threads.
-    for k in range(indices.shape[1]):
-        matrix = world_from_rest[indices[:, k]]
-        moved = (
-            matrix[:, :3, 0] * vertices[:, 0:1]
-            + matrix[:, :3, 1] * vertices[:, 1:2]
-            + matrix[:, :3, 2] * vertices[:, 2:3]
-            + matrix[:, :3, 3]
-        )
-        posed += weights[:, k : k + 1] * moved
-    return posed
 
 
 def rotation(axis: str, degrees: float) -> Float[np.ndarray, "3 3"]:

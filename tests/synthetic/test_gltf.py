@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from recon4d.core import InputError
-from recon4d.synthetic.gltf_animation import Channel, matrix_of
-from recon4d.synthetic.gltf_file import GltfFile
-from recon4d.synthetic.gltf_mesh import Material, _triangles
-from recon4d.synthetic.gltf_subject import GltfClip, load_gltf
+from recon4d.data.gltf.animation import Channel, matrix_of
+from recon4d.data.gltf.clip import GltfClip
+from recon4d.data.gltf.file import GltfFile
+from recon4d.data.gltf.mesh import Material, _triangles
+from recon4d.synthetic.gltf_subject import load_gltf, mottled
 
 TIMES = np.array([0.0, 1.0, 3.0])
 
@@ -185,8 +186,15 @@ def test_untextured_surfaces_are_mottled_only_on_request(moving_glb: Path) -> No
     generator = np.random.default_rng(0)
     points, zeros = generator.uniform(-1, 1, (500, 3)), np.zeros((500, 2))
     file = GltfFile(moving_glb)
-    assert np.ptp(Material(file, None, False).color_at(zeros, np.full((500, 3), 0.5), points)) == 0
-    assert Material(file, None, True).color_at(zeros, np.full((500, 3), 0.5), points).std(0).min() > 0.03
+    material = Material(file, None)
+    plain = material.color_at(zeros, np.full((500, 3), 0.5))
+    assert not material.textured
+    assert np.ptp(plain) == 0
+    assert mottled(plain, points, 0).std(0).min() > 0.03
+    subjects = {mottle: load_gltf(moving_glb, mottle=mottle) for mottle in (False, True)}
+    faces, corners = np.zeros(50, np.int64), generator.dirichlet([1, 1, 1], 50)
+    assert np.ptp(subjects[False].painter(faces, corners), axis=0).max() < 1e-9
+    assert subjects[True].painter(faces, corners).std(0).min() > 0.01
 
 
 def test_every_truncation_is_refused(moving_glb: Path, tmp_path: Path) -> None:
@@ -238,7 +246,7 @@ def test_circles_of_nodes_and_compressed_files_are_refused(moving_glb: Path) -> 
     file = GltfFile(moving_glb)
     file.json["nodes"][2]["children"] = [0]
     file.json["nodes"][0]["children"] = [1]
-    from recon4d.synthetic.gltf_nodes import NodeTree
+    from recon4d.data.gltf.nodes import NodeTree
 
     with pytest.raises(InputError, match="a tree"):
         NodeTree(file)

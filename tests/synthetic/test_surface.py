@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recon4d.core import InputError
+from recon4d.data.gltf import skin
 from recon4d.synthetic import noise, shapes, surface
-from recon4d.synthetic.skeleton import build_skeleton, rotation, skin, smooth_weights, two_bone_reach
+from recon4d.synthetic.skeleton import build_skeleton, rotation, smooth_weights, two_bone_reach
 from recon4d.synthetic.texture import bake
 
 

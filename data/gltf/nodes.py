@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from recon4d.core import InputError
-from recon4d.synthetic.gltf_animation import Channel, matrix_of
-from recon4d.synthetic.gltf_file import GltfFile
+from recon4d.data.gltf.animation import Channel, matrix_of
+from recon4d.data.gltf.file import GltfFile
 
 _REST = {"translation": (0.0, 0.0, 0.0), "rotation": (0.0, 0.0, 0.0, 1.0), "scale": (1.0, 1.0, 1.0)}
 

@@ -9,9 +9,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from recon4d.synthetic.gltf_file import GltfFile
-from recon4d.synthetic.light import display_from_linear, linear_from_display
-from recon4d.synthetic.noise import fractal_noise
+from recon4d.core.srgb import display_from_linear, linear_from_display
+from recon4d.data.gltf.file import GltfFile
 
 _TRIANGLES, _STRIP, _FAN = 4, 5, 6
 
@@ -124,11 +123,13 @@ def _influences(
 class Material:
     """Base colour of a material: factor times texture times vertex colour, opaque.
 
-    Transparency, metalness, roughness and light given off are left out: what is rendered is a matte surface.  A surface
-    without any texture gets mottled, because nothing can be tracked on a flat colour.
+    Transparency, metalness, roughness and light given off are left out: what is shown is a matte surface.
+
+    Attributes:
+        textured: whether it has a texture.
     """
 
-    def __init__(self, file: GltfFile, index: int | None, mottle: bool) -> None:
+    def __init__(self, file: GltfFile, index: int | None) -> None:
         material = {} if index is None else file.item("materials", index)
         pbr = material.get("pbrMetallicRoughness", {})
         factor = np.asarray(pbr.get("baseColorFactor", [1.0] * 4), np.float64)
@@ -136,23 +137,16 @@ class Material:
             raise file.fail(f"materials[{index}].baseColorFactor", "4 numbers", str(factor.shape))
         self._factor = factor[:3]
         self._image, self._wrap = _base_image(file, pbr)
-        self._mottle = mottle and self._image is None
-        self._seed = 0 if index is None else index
+        self.textured = self._image is not None
 
     def color_at(
-        self, uv: Float[np.ndarray, "n 2"], vertex_color: Float[np.ndarray, "n 3"], points: Float[np.ndarray, "n 3"]
+        self, uv: Float[np.ndarray, "n 2"], vertex_color: Float[np.ndarray, "n 3"]
     ) -> Float[np.ndarray, "n 3"]:
-        """Display colours; `points` [N, 3] are places of the rest pose, about 2 units across, for the mottling."""
+        """Display colours at texture coordinates, on vertices of these linear colours."""
         light = self._factor * vertex_color
         if self._image is not None:
             light = light * linear_from_display(_bilinear(self._image, uv, self._wrap))
-        color = display_from_linear(np.clip(light, 0, 1))
-        if self._mottle:
-            coarse = fractal_noise(points * 6, 4, 11 + self._seed, gain=0.7)
-            fine = fractal_noise(points * 34, 3, 57 + self._seed, gain=0.7)
-            # Added as well as multiplied, so that black shows it too.
-            color = color * (1 + 0.55 * coarse + 0.35 * fine)[:, None] + (0.10 * coarse + 0.05 * fine)[:, None]
-        return np.clip(color, 0, 1)
+        return np.clip(display_from_linear(np.clip(light, 0, 1)), 0, 1)
 
 
 def _base_image(file: GltfFile, pbr: dict[str, Any]) -> tuple[Float[np.ndarray, "h w 3"] | None, tuple[int, int]]:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from recon4d.synthetic.gltf_file import GltfFile
+from recon4d.data.gltf.file import GltfFile
 
 _PATHS = {"translation": 3, "rotation": 4, "scale": 3, "weights": None}
 
