@@ -27,6 +27,7 @@ class GltfClip:
         duration: its length in seconds.
         faces: [F, 3] over all vertices.
         primitives: the parts, in the order of their vertices.
+        skins: for each node with a skin, the nodes of its joints and their inverse bind matrices.
     """
 
     def __init__(self, path: Path, action: str | None = None, hide: Sequence[str] = ()) -> None:
@@ -43,7 +44,7 @@ class GltfClip:
             raise InputError(
                 path.name, expected="a mesh with triangles", got="none that is shown", fix="hide fewer nodes"
             )
-        self._skins = {i: self._read_skin(i) for i in {p.node for p in self.primitives} if "skin" in self.tree.nodes[i]}
+        self.skins = {i: self._read_skin(i) for i in {p.node for p in self.primitives} if "skin" in self.tree.nodes[i]}
         starts = np.cumsum([0, *(len(p.positions) for p in self.primitives)])
         self.starts: list[int] = [int(s) for s in starts]
         self.faces = np.concatenate([p.faces + s for p, s in zip(self.primitives, starts[:-1], strict=True)])
@@ -75,8 +76,8 @@ class GltfClip:
             if len(p.morphs):
                 weights = self.tree.morph_weights(p.node, self._channels, moment, len(p.morphs))
                 positions = positions + (weights[:, None, None] * p.morphs).sum(0)
-            if p.node in self._skins:
-                joints, inverse = self._skins[p.node]
+            if p.node in self.skins:
+                joints, inverse = self.skins[p.node]
                 parts.append(skin(positions, world[joints] @ inverse, p.joints, _normalised(p.weights)))
             else:
                 parts.append(skin(positions, world[p.node][None], np.zeros((len(positions), 1), np.int64),
@@ -85,7 +86,7 @@ class GltfClip:
 
     def joint_nodes(self) -> list[int]:
         """All joints of the skins in use, parents before children."""
-        used = {j for joints, _ in self._skins.values() for j in joints}
+        used = {j for joints, _ in self.skins.values() for j in joints}
         return [i for i in self.tree.order if i in used]
 
     def world_matrices(self, time: float) -> Float[np.ndarray, "n 4 4"]:
@@ -95,7 +96,7 @@ class GltfClip:
     def bind_frames(self, joints: list[int]) -> Float[np.ndarray, "b 4 4"]:
         """Frames of `joints` in which their skin was bound to them; the first skin's where several share a joint."""
         frames: dict[int, Float[np.ndarray, "4 4"]] = {}
-        for of_skin, inverse in self._skins.values():
+        for of_skin, inverse in self.skins.values():
             for joint, matrix in zip(of_skin, inverse, strict=True):
                 if abs(np.linalg.det(matrix)) < 1e-30:
                     raise self.file.fail("inverseBindMatrices", "matrices with an inverse", f"one of joint {joint}")
@@ -109,8 +110,8 @@ class GltfClip:
         indices = np.zeros((self.starts[-1], width), np.int64)
         weights = np.zeros((self.starts[-1], width))
         for p, start in zip(self.primitives, self.starts, strict=False):
-            if p.node in self._skins:
-                of_skin = np.array([place[j] for j in self._skins[p.node][0]])
+            if p.node in self.skins:
+                of_skin = np.array([place[j] for j in self.skins[p.node][0]])
                 rows = slice(start, start + len(p.positions))
                 indices[rows, : p.joints.shape[1]] = of_skin[p.joints]
                 weights[rows, : p.joints.shape[1]] = _normalised(p.weights)

@@ -4,6 +4,9 @@ Places and attaches things, deforms by handles, scales regions, replaces subject
 and reads assets.  Knows no edit types, no JSON, no stack and no viewer: `recon4d.editors` wires these functions in.
 """
 
+from recon4d.editors.shapes.assets import Asset as Asset
+from recon4d.editors.shapes.assets import AssetMesh as AssetMesh
+from recon4d.editors.shapes.assets import read_asset as read_asset
 from recon4d.editors.shapes.attaching import ROOT as ROOT
 from recon4d.editors.shapes.attaching import attach_to_bone as attach_to_bone
 from recon4d.editors.shapes.attaching import bone_frames as bone_frames
