@@ -39,7 +39,7 @@ from recon4d.data.motion.stage import (
 )
 from recon4d.data.view import View
 
-_VERSION = 2
+_VERSION = 3
 _FULL_FRAME_MM = 36.0
 
 
@@ -50,6 +50,9 @@ class IngestSettings:
     Attributes:
         max_side: longer images are made this long on their long side, pixels (never enlarged).
         max_frames: more frames are thinned out, evenly in motion.
+        enough_frames: so many are kept at least, where there are so many.
+        motion_percent: beyond `enough_frames`, frames are thinned out as long as neighbours move by no more than this
+            from one to the next, in percent of the long side; 0 keeps all up to `max_frames`.
         max_keyframes: at most this many keyframes.
         keyframe_motion_percent: motion between keyframes, percent of the long side.
         drop_repeats: leave out frames that show the same as the one before (never where cameras are given).
@@ -57,6 +60,8 @@ class IngestSettings:
 
     max_side: int = 864
     max_frames: int = 300
+    enough_frames: int = 2
+    motion_percent: float = 0.0
     max_keyframes: int = 60
     keyframe_motion_percent: float = 2.0
     drop_repeats: bool = True
@@ -173,7 +178,8 @@ def _read(
     posed = all(view.camera is not None for view in views)
     sequence = len({view.camera_id for view in views}) == 1
     kept, motion, has_alpha = _survey(source, settings, posed or not sequence, dataset, progress)
-    chosen = selection.evenly_in_motion(motion, settings.max_frames)
+    count = selection.needed(motion, settings.motion_percent, settings.enough_frames, settings.max_frames)
+    chosen = selection.evenly_in_motion(motion, count)
     if len(chosen) < len(kept):
         chosen = selection.nearest_marked(chosen, np.array([views[i].mask_path is not None for i in kept]))
         source.problems.append(f"{len(chosen)} of {len(kept)} frames are used, chosen evenly in motion")
@@ -195,6 +201,7 @@ def _read(
         "times": np.array([views[i].time for i in frames_index]),
         "masked": masked,
         "source_frames": frames_index,
+        "ranks": chosen,
         "motion": motion,
         "keyframes": selection.keyframes(motion, settings.keyframe_motion_percent, settings.max_keyframes),
     }
@@ -332,6 +339,7 @@ def _clip(
         masks=arrays.get("masks"),
         masked=np.asarray(arrays["masked"]),
         source_frames=np.asarray(arrays["source_frames"], np.int64),
+        ranks=np.asarray(arrays["ranks"], np.int64),
         motion=np.asarray(arrays["motion"], np.float32),
         keyframes=np.asarray(arrays["keyframes"], np.int64),
         cameras=None if None in cameras else tuple(_fitted(c, width, height) for c in cameras if c is not None),

@@ -7,23 +7,24 @@ in the result's health record.  Does NOT recognise things; a learned segmenter's
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float32, Int64, UInt8
 
 from recon4d.core import InputError
 from recon4d.data.motion import mask_images, motion_masks
 from recon4d.data.motion.clip import Clip
 from recon4d.data.motion.flow import pull, require_sequence
+from recon4d.data.motion.selection import evenly_in_motion
 from recon4d.data.motion.stage import Progress, StageCache, no_progress, open_cache, stage_key
 
 MaskMethod = Literal["auto", "given", "alpha", "plain", "motion", "none"]
 MASK_METHODS: tuple[MaskMethod, ...] = ("auto", "given", "alpha", "plain", "motion", "none")
 
-_VERSION = 1
+_VERSION = 2
 _PLAIN_BORDER = 0.9  # Share of the border of one colour that makes a background plain, as a median over frames.
 _NOTHING, _EVERYTHING = 5e-4, 0.98  # Shares of the image.
 _CLEAR_MOTION = 0.35  # Contrast of the motion score above which something moves by itself.
@@ -36,10 +37,12 @@ class MaskSettings:
     Attributes:
         method: auto takes the first of given, alpha, plain and motion that applies; none marks no subject at all.
         max_side: plain backgrounds and motion are looked at on frames reduced to this long side.
+        motion_frames: motion is looked at in at most so many frames, evenly in motion; masks are carried to the others.
     """
 
     method: MaskMethod = "auto"
     max_side: int = 432
+    motion_frames: int = 120
 
     def __post_init__(self) -> None:
         if self.method not in MASK_METHODS:
@@ -226,34 +229,52 @@ def propagated(clip: Clip, settings: MaskSettings, progress: Progress) -> UInt8[
     import cv2
 
     assert clip.masks is not None
-    flows = motion_masks.ClipFlows(clip, settings.max_side)
+    flows = motion_masks.ClipFlows(clip, settings.max_side, keep=False)
     size = (flows.shape[1], flows.shape[0])
-    known = np.flatnonzero(clip.masked)
-    start = {
-        int(t): cv2.resize(clip.masks[t], size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255 for t in known
-    }
-    carried: dict[int, list[tuple[float, Float32[np.ndarray, "h w"]]]] = {t: [] for t in range(len(clip))}
+    known = set(np.flatnonzero(clip.masked).tolist())
+    # By frame: how far it was carried, and the mask, 0 to 100.
+    ahead: dict[int, tuple[int, UInt8[np.ndarray, "h w"]]] = {}
+    result = np.array(clip.masks)
     for order in (range(len(clip)), range(len(clip) - 1, -1, -1)):
         present: Float32[np.ndarray, "h w"] | None = None
         before, steps = -1, 0
         for t in order:
-            if t in start:
-                present, steps = start[t], 0
+            if t in known:
+                present = cv2.resize(clip.masks[t], size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
+                steps = 0
             elif present is not None:
                 steps += 1
                 present = np.asarray(pull(present, flows(t, before), flows.grid), np.float32)
                 if steps > 2:
                     # Carried far, edges wash out; the picture's own edges mend them.
                     present = mask_images.refine(small(clip, t, flows.shape), present, 0.5).astype(np.float32)
-                carried[t].append((1 / steps, present))
+            if t not in known and order.step > 0 and present is not None:
+                ahead[t] = steps, np.rint(100 * present).astype(np.uint8)
+            elif t not in known and order.step < 0:
+                parts = [] if present is None else [(1 / steps, present)]
+                if t in ahead:
+                    parts.append((1 / ahead[t][0], ahead[t][1].astype(np.float32) / 100))
+                if parts:
+                    mixed = sum(w * m for w, m in parts) / sum(w for w, _ in parts)
+                    result[t] = enlarged(np.asarray(mixed) > 0.5, clip)
             before = t
-        progress("masks", 1 if order.step > 0 else 2, 2)
-    result = np.array(clip.masks)
-    for t, parts in carried.items():
-        if parts:
-            mixed = sum(w * m for w, m in parts) / sum(w for w, _ in parts)
-            result[t] = enlarged(np.asarray(mixed) > 0.5, clip)
+            progress("masks", t + 1 if order.step > 0 else 2 * len(clip) - t, 2 * len(clip))
     return result
+
+
+def carried_to_all(
+    clip: Clip,
+    rows: Int64[np.ndarray, " r"],
+    masks: UInt8[np.ndarray, "r h w"],
+    settings: MaskSettings,
+    progress: Progress,
+) -> UInt8[np.ndarray, "t h w"]:
+    """Masks for all frames from those of some rows of the clip."""
+    if len(rows) == len(clip):
+        return masks
+    start, known = np.zeros(clip.frames.shape[:3], np.uint8), np.zeros(len(clip), bool)
+    start[rows], known[rows] = masks, True
+    return propagated(replace(clip, masks=start, masked=known), settings, progress)
 
 
 def _plain_share(clip: Clip, settings: MaskSettings) -> float:
@@ -285,10 +306,12 @@ def _motion(
     clip: Clip, settings: MaskSettings, progress: Progress
 ) -> tuple[UInt8[np.ndarray, "t h w"] | None, MaskHealth]:
     require_sequence(clip, "masks by motion")
-    flows = motion_masks.ClipFlows(clip, settings.max_side)
+    rows = evenly_in_motion(clip.motion, settings.motion_frames)
+    part = clip if len(rows) == len(clip) else clip.part(rows)
+    flows = motion_masks.ClipFlows(part, settings.max_side)
     found = motion_masks.moving_subject(
-        clip,
-        lambda t: small(clip, t, flows.shape),
+        part,
+        lambda t: small(part, t, flows.shape),
         flows,
         lambda done, total: progress("masks", done, total),
     )
@@ -305,14 +328,15 @@ def _motion(
         warnings.append("parallax of the background may be taken for the subject: give a mask of at least one frame")
     if not clear:
         warnings.append("hardly anything moves by itself: the masks are guesses")
-    masks = np.stack([enlarged(mask, clip) for mask in found.masks])
+    masks = np.stack([enlarged(mask, part) for mask in found.masks])
     if masks.max() < 128:
         raise InputError(
             "masks", expected="something that moves by itself", got="nothing", fix="give masks or use --masks none"
         )
+    masks = carried_to_all(clip, rows, masks, settings, progress)
     reason = "no masks, alpha or plain background: what moves against the background was taken"
     warnings.append("masks come from motion alone: expect ragged edges and shadows; parts that stand still are missing")
-    return judged(clip, masks, "motion", reason, settings, warnings=tuple(warnings), flows=flows, **measured)
+    return judged(clip, masks, "motion", reason, settings, warnings=tuple(warnings), **measured)
 
 
 def judged(
@@ -323,7 +347,6 @@ def judged(
     settings: MaskSettings,
     *,
     warnings: tuple[str, ...] = (),
-    flows: motion_masks.ClipFlows | None = None,
     followed: float | None = None,
     contrast: float | None = None,
 ) -> tuple[UInt8[np.ndarray, "t h w"], MaskHealth]:
@@ -332,7 +355,7 @@ def judged(
     edge = np.array(
         [float(max(m[0].max(), m[-1].max(), m[:, 0].max(), m[:, -1].max()) >= 128) for m in masks], np.float64
     )
-    steadiness = _steadiness(clip, masks, settings, flows) if clip.is_sequence else 1.0
+    steadiness = _steadiness(clip, masks, settings) if clip.is_sequence else 1.0
     notes = list(warnings)
     empty = int((shares < _NOTHING).sum())
     if empty:
@@ -354,13 +377,11 @@ def judged(
     )  # fmt: skip
 
 
-def _steadiness(
-    clip: Clip, masks: UInt8[np.ndarray, "t h w"], settings: MaskSettings, flows: motion_masks.ClipFlows | None
-) -> float:
+def _steadiness(clip: Clip, masks: UInt8[np.ndarray, "t h w"], settings: MaskSettings) -> float:
     """Mean overlap of masks with their predecessors carried along the flow, over at most 24 pairs."""
     import cv2
 
-    flows = flows or motion_masks.ClipFlows(clip, min(settings.max_side, 320))
+    flows = motion_masks.ClipFlows(clip, min(settings.max_side, 320), keep=False)
     size = (flows.shape[1], flows.shape[0])
     overlaps = []
     for t in np.unique(np.linspace(1, len(clip) - 1, 24).round().astype(int)).tolist():

@@ -41,9 +41,16 @@ class MovingSubject:
 
 
 class ClipFlows:
-    """Flow between frames of a clip at a small size; flow to neighbours is kept, the rest is computed when asked."""
+    """Flow between frames of a clip at a small size; flow to neighbours is kept, the rest is computed when asked.
 
-    def __init__(self, clip: Clip, max_side: int) -> None:
+    Args:
+        clip: frames of one camera.
+        max_side: long side of the frames that are compared, pixels.
+        keep: keep flow to neighbours, for those who ask more than once.
+    """
+
+    def __init__(self, clip: Clip, max_side: int, *, keep: bool = True) -> None:
+        self._keeps = keep
         self._dense = DenseFlow(fine=False)
         self.gray = [gray_frame(clip, index, max_side) for index in range(len(clip))]
         self.shape = (int(self.gray[0].shape[0]), int(self.gray[0].shape[1]))
@@ -52,7 +59,7 @@ class ClipFlows:
 
     def __call__(self, source: int, target: int) -> Float32[np.ndarray, "h w 2"]:
         """Flow from one frame to another."""
-        if abs(source - target) != 1:
+        if abs(source - target) != 1 or not self._keeps:
             return self._dense(self.gray[source], self.gray[target])
         if (source, target) not in self._kept:
             # Half precision: a quarter of a gigabyte for 300 frames.

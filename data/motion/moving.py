@@ -26,6 +26,7 @@ from recon4d.data.motion.masks import (
     MaskHealth,
     Masks,
     MaskSettings,
+    carried_to_all,
     enlarged,
     health_of,
     judged,
@@ -34,11 +35,12 @@ from recon4d.data.motion.masks import (
     small,
 )
 from recon4d.data.motion.motion_masks import ClipFlows
+from recon4d.data.motion.selection import evenly_in_motion
 from recon4d.data.motion.stage import Progress, StageCache, no_progress, open_cache, stage_key
 from recon4d.data.motion.static_world import StaticWorld
 
 METHOD = "moving against the solved cameras"
-_VERSION = 1
+_VERSION = 2
 _MEMORY = 0.8  # Weight of what is carried along against what is seen.
 _LASTS = 0.25  # Parts that last are kept down to this share of the space and time that the largest takes.
 _LEAST, _MOST = 2e-3, 0.6  # Share of the picture that a subject takes.
@@ -55,10 +57,12 @@ class MovingSettings:
 
     Attributes:
         max_side: on frames reduced to this long side.
+        frames: in at most so many frames, evenly in motion; masks are carried to the others.
         gaps: each frame is compared with those so many kept frames before and after.
     """
 
     max_side: int = 384
+    frames: int = 120
     gaps: tuple[int, ...] = (1, 2, 4, 8, 16)
 
     def __post_init__(self) -> None:
@@ -115,6 +119,11 @@ def find_moving(
 def _find(
     clip: Clip, solution: CameraSolution, settings: MovingSettings, progress: Progress
 ) -> tuple[UInt8[np.ndarray, "t h w"] | None, MaskHealth]:
+    whole, rows = clip, evenly_in_motion(clip.motion, settings.frames)
+    if len(rows) < len(whole):
+        clip = whole.part(rows)
+        cameras = tuple(solution.cameras[row] for row in rows)
+        solution = replace(solution, cameras=cameras, solved=np.asarray(solution.solved)[rows])
     flows = ClipFlows(clip, settings.max_side)
     gathered, followed = _gathered(flows, solution, settings, lambda n: progress("moving", n, 2 * len(clip)))
     rough = _lasting(np.stack([mask_images.clean(s > max(mask_images.otsu(s), 0.25)) for s in gathered]))
@@ -134,10 +143,11 @@ def _find(
     notes = ["masks come from motion: expect ragged edges and shadows; parts that stand still may be missing"]
     if carried:
         notes.append(f"masks of {carried} frames were carried there from others: motion did not tell them")
+    wanted = MaskSettings(max_side=settings.max_side)
+    masks = carried_to_all(whole, rows, masks, wanted, no_progress)
     masks, health = judged(
-        clip, masks, METHOD, reason, MaskSettings(max_side=settings.max_side),
-        warnings=tuple(notes), flows=flows, followed=followed, contrast=contrast,
-    )  # fmt: skip
+        whole, masks, METHOD, reason, wanted, warnings=tuple(notes), followed=followed, contrast=contrast
+    )
     doubt = None
     if health.coverage > _MOST:
         doubt = f"what moves fills {100 * health.coverage:.0f} % of the picture: the cameras are in doubt"

@@ -70,6 +70,14 @@ def evenly_in_motion(motion: Float32[np.ndarray, " t"], count: int) -> Int64[np.
     return np.unique(np.where(nearer_left, right - 1, right)).astype(np.int64)
 
 
+def needed(motion: Float32[np.ndarray, " t"], step_percent: float, enough: int, most: int) -> int:
+    """How many of T frames to keep: `enough`, and more, up to `most`, while neighbours are more than a step apart."""
+    if step_percent <= 0:
+        return most
+    wanted = int(np.ceil(float(np.sum(motion[:-1], dtype=np.float64)) / step_percent)) + 1
+    return int(np.clip(wanted, min(enough, most), most))
+
+
 def keyframes(motion: Float32[np.ndarray, " t"], step_percent: float, most: int) -> Int64[np.ndarray, " k"]:
     """Frames about `step_percent` of motion apart: at least 12 (or all there are), at most `most`."""
     wanted = round(float(np.sum(motion[:-1])) / step_percent) + 1

@@ -127,16 +127,20 @@ def _residuals(
     """
     trust = valid.astype(np.float32)
     weight = trust
-    shift = shifts[:, None, None, :]
+    # Columns and rows apart: sums over an axis of two are slow.
+    shift_x, shift_y, shift_z = (shifts[:, k, None, None] for k in range(3))
+    ray_z = rays[..., 2]
     # (r + w s)_xy = seen (r + w s)_z, so w (seen s_z - s_xy) = r_xy - seen r_z, over the depth: in pixels.
-    slope = seen_at * shift[..., 2:] - shift[..., :2]
-    start = rays[..., :2] - seen_at * rays[..., 2:]
-    depth = np.maximum(rays[..., 2:], 0.05)
+    slope_x, slope_y = seen_at[..., 0] * shift_z - shift_x, seen_at[..., 1] * shift_z - shift_y
+    start_x, start_y = rays[..., 0] - seen_at[..., 0] * ray_z, rays[..., 1] - seen_at[..., 1] * ray_z
+    mixed = slope_x * start_x + slope_y * start_y
+    square = slope_x * slope_x + slope_y * slope_y
+    depth = np.maximum(ray_z, 0.05)
     for _ in range(_ROUNDS):
-        a, b = slope / depth, start / depth
-        w = (weight * (a * b).sum(-1)).sum(0) / ((weight * (a * a).sum(-1)).sum(0) + 1e-9)
-        w = np.clip(w, 0, most)
-        depth = np.maximum(rays[..., 2] + w * shift[..., 2], 0.05)[..., None]
-        residual = np.linalg.norm(start - w[..., None] * slope, axis=-1) / depth[..., 0]
+        scaled = weight / (depth * depth)
+        w = np.clip((scaled * mixed).sum(0) / ((scaled * square).sum(0) + 1e-9), 0, most)
+        depth = np.maximum(ray_z + w * shift_z, 0.05)
+        away_x, away_y = start_x - w * slope_x, start_y - w * slope_y
+        residual = np.sqrt(away_x * away_x + away_y * away_y) / depth
         weight = trust / (1 + (residual / _ROBUST_PIXELS) ** 2)
     return np.asarray(residual, np.float32)

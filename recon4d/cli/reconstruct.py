@@ -32,6 +32,7 @@ from recon4d.train import FitConfig
 
 _LABELS = {
     "psnr_masked": "PSNR of the subject",
+    "psnr_on_white": "PSNR of the subject on white",
     "ssim_masked": "SSIM of the subject",
     "psnr": "PSNR",
     "ssim": "SSIM",

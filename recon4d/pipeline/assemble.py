@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -13,63 +12,13 @@ from recon4d.core import Camera, InputError
 from recon4d.data.motion import CameraSolution, Clip, MaskHealth
 from recon4d.data.motion.mask_images import plain_score
 from recon4d.pipeline.prepare import Prepared
-from recon4d.pipeline.settings import KEEP_OUT_EVERY, KEEP_OUT_FROM, ReconstructSettings
+from recon4d.pipeline.settings import ReconstructSettings
 from recon4d.pipeline.source import Source
+from recon4d.pipeline.split import Split
 from recon4d.train.capture import BackgroundKind, Capture
 
 _POINT_VIEWS = 9
 _LOOKED_AT, _PLAIN = 7, 0.9  # Frames, and the share of their border of one colour.
-
-
-@dataclass(frozen=True)
-class Split:
-    """Which frames are fitted.
-
-    Attributes:
-        fitted: [T] frames to fit.
-        measured: [T] frames kept out to measure by.
-        rule: in words.
-    """
-
-    fitted: tuple[bool, ...]
-    measured: tuple[bool, ...]
-    rule: str
-
-
-def split_frames(count: int, settings: ReconstructSettings, *, has_test: bool) -> Split:
-    """Which of `count` frames are fitted and which are kept out.
-
-    Args:
-        count: frames.
-        settings: `keep_out` and `train_every`.
-        has_test: the data set has images of its own to measure by.
-    """
-    index = np.arange(count)
-    if settings.train_every is not None:
-        fitted = index % settings.train_every == 0
-        rule = f"every {_ordinal(settings.train_every)} frame is fitted, the frames between are kept out"
-        return Split(tuple(fitted.tolist()), tuple((~fitted).tolist()), rule)
-    every = settings.keep_out
-    if every == "auto":
-        every = KEEP_OUT_EVERY if count >= KEEP_OUT_FROM and not has_test else "none"
-    if every == "none":
-        rule = "the data set's test images" if has_test else "no frame is kept out: scores are those of fitted frames"
-        return Split((True,) * count, (False,) * count, rule)
-    kept = index % every == every // 2
-    if kept.all() or not kept.any():
-        raise InputError(
-            "--keep-out",
-            expected=f"a number that leaves frames to fit and frames to measure by of {count}",
-            got=str(every),
-            fix="give a smaller one, or none",
-        )
-    rule = f"every {_ordinal(every)} frame is kept out of the fit"
-    return Split(tuple((~kept).tolist()), tuple(kept.tolist()), rule)
-
-
-def _ordinal(number: int) -> str:
-    ending = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
-    return f"{number}{ending}"
 
 
 def choose_background(
@@ -122,7 +71,7 @@ def assemble(
     clip, solution = prepared.clip, prepared.solution
     objects = prepared.objects
     if clip.alpha is not None and prepared.mask_health.method == "alpha":
-        images = straight_colors(clip.frames, clip.alpha, clip.background)
+        images = straight_colors(clip.frames, clip.alpha, clip.background, split.used)
     else:
         images = [np.asarray(frame) for frame in clip.frames]
     warnings: list[str] = []
@@ -157,12 +106,21 @@ def assemble(
 
 
 def straight_colors(
-    frames: UInt8[np.ndarray, "t h w 3"], alphas: UInt8[np.ndarray, "t h w"], background: tuple[float, float, float]
+    frames: UInt8[np.ndarray, "t h w 3"],
+    alphas: UInt8[np.ndarray, "t h w"],
+    background: tuple[float, float, float],
+    wanted: Sequence[bool],
 ) -> list[UInt8[np.ndarray, "h w 3"]]:
-    """Colours of transparent frames without the background that they were laid over; black where nothing is."""
+    """Colours of transparent frames without the background that they were laid over; black where nothing is.
+
+    Frames that are not wanted stay as they are.
+    """
     under = np.asarray(background, np.float32) * 255
     result = []
-    for frame, alpha in zip(frames, alphas, strict=True):
+    for frame, alpha, needed in zip(frames, alphas, wanted, strict=True):
+        if not needed:
+            result.append(np.asarray(frame))
+            continue
         cover = alpha[:, :, None].astype(np.float32) / 255
         color = (frame - under * (1 - cover)) / np.maximum(cover, 1 / 255)
         result.append(np.where(cover > 0, np.rint(np.clip(color, 0, 255)), 0).astype(np.uint8))

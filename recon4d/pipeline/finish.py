@@ -15,12 +15,12 @@ import recon4d
 from recon4d.core import Camera
 from recon4d.data.files import write_bytes, write_json
 from recon4d.pipeline import pictures
-from recon4d.pipeline.assemble import Split
 from recon4d.pipeline.coverage import Coverage, find_coverage, world_up
-from recon4d.pipeline.measure import Measured, measure
+from recon4d.pipeline.measure import ON_WHITE, Measured, measure
 from recon4d.pipeline.page import Report, page
 from recon4d.pipeline.resources import peak_memory
 from recon4d.pipeline.run import Run
+from recon4d.pipeline.split import Split
 from recon4d.pipeline.stages import StageRecord
 from recon4d.pipeline.work import identity_digest
 from recon4d.scene import Scene, save
@@ -95,7 +95,7 @@ def _evaluate_record(measured: Measured, coverage: Coverage | None, records: Seq
             warnings.append(text)
     shown = [
         (label, scores.get(key))
-        for key, label in (("psnr_masked", "PSNR, subject"), ("psnr", "PSNR"), ("ssim", "SSIM"))
+        for key, label in (("psnr_masked", "PSNR, subject"), (ON_WHITE, "on white"), ("psnr", "PSNR"), ("ssim", "SSIM"))
     ]
     chosen = ", ".join(f"{label} {value:.4g}" for label, value in shown if value is not None)
     return StageRecord("evaluate", chosen or "nothing to compare", f"measured on {name}", tuple(facts), tuple(warnings))

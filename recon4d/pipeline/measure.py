@@ -13,18 +13,27 @@ from recon4d.core import Camera
 from recon4d.data import Dataset
 from recon4d.evaluate import Evaluation, Settings, evaluate_scene
 from recon4d.evaluate.image_scores import ImageScores
+from recon4d.evaluate.photometric import psnr
 from recon4d.render import RasterOutput, rasterize
 from recon4d.scene import Scene
 from recon4d.train.capture import Capture
 
 WHITE = (1.0, 1.0, 1.0)
 _FITTED_FRAMES = 10  # So many of the fitted frames are scored, for comparison.
+ON_WHITE = "psnr_on_white"
 _SCORES = ("psnr", "ssim", "ms_ssim", "flip", "psnr_masked", "ssim_masked", "flip_masked")
 
 
 @dataclass(frozen=True)
 class FrameScore:
-    """Scores of one frame; None where one does not apply.  `kept_out`: the fit has not seen it."""
+    """Scores of one frame; None where one does not apply.
+
+    Attributes:
+        kept_out: the fit has not seen it.
+        psnr, ssim, flip: of the whole picture.
+        psnr_masked, ssim_masked: of the pixels of the mask alone.
+        psnr_on_white: of the whole picture of the subject cut out and laid on white.
+    """
 
     frame: int
     time: float
@@ -34,6 +43,7 @@ class FrameScore:
     flip: float
     psnr_masked: float | None
     ssim_masked: float | None
+    psnr_on_white: float | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +72,7 @@ class Measured:
         if self.kept_out:
             return "kept-out frames", self.kept_out
         if self.test is not None:
-            return "test images", {name: getattr(self.test, name) for name in _SCORES}
+            return "test images", {name: getattr(self.test, name) for name in _SCORES} | {ON_WHITE: None}
         return "fitted frames", self.fitted
 
     def to_json(self) -> dict[str, object]:
@@ -96,6 +106,24 @@ def truth(capture: Capture, index: int) -> tuple[Float[np.ndarray, "h w 3"], Flo
     if capture.background != "none" or mask is None:
         return image, mask
     return image * mask[..., None] + (1 - mask[..., None]), mask
+
+
+def on_white(
+    scene: Scene, capture: Capture, index: int, camera: Camera
+) -> tuple[Float[np.ndarray, "h w 3"], Float[np.ndarray, "h w 3"]] | None:
+    """A frame's objects alone on white: as the scene draws them, and as the masks cut them out of the picture.
+
+    None where there are no objects.  This is what is compared where subjects are filmed before plain backgrounds: much
+    of it is white in both, so its PSNR is higher than that of the mask's pixels alone, but what spills over the
+    outline, or hides it, counts.
+    """
+    mask = subject_mask(capture, index)
+    if mask is None or not mask.any():
+        return None
+    picture = capture.images[index].astype(np.float32) / 255
+    objects = replace(scene, layers=[layer for layer in scene.layers if layer.kind == "object"])
+    image = draw(objects, camera, capture.times[index]).color.clamp(0, 1).numpy()
+    return np.ascontiguousarray(image), picture * mask[..., None] + (1 - mask[..., None])
 
 
 def subject_mask(capture: Capture, index: int) -> Float[np.ndarray, "h w"] | None:
@@ -139,11 +167,15 @@ def measure(
             time = capture.times[index]
             image = draw(scene, cameras[index], time).color.clamp(0, 1).numpy()
             found = scores.add(str(index), np.ascontiguousarray(image), reference, mask=mask, time=time)
+            pair = on_white(scene, capture, index, cameras[index])
+            white = None if pair is None else psnr(to_bytes(pair[0]), to_bytes(pair[1]))
             frames.append(FrameScore(
-                index, time, kept_out, found.psnr, found.ssim, found.flip, found.psnr_masked, found.ssim_masked
+                index, time, kept_out, found.psnr, found.ssim, found.flip, found.psnr_masked, found.ssim_masked, white
             ))  # fmt: skip
             progress(len(frames), total)
-        means.append({name: scores.means()[name] for name in _SCORES} if len(group) else {})
+        whites = [f.psnr_on_white for f in frames if f.kept_out == kept_out and f.psnr_on_white is not None]
+        mean = {ON_WHITE: float(np.mean(whites)) if whites else None}
+        means.append({name: scores.means()[name] for name in _SCORES} | mean if len(group) else {})
     width, height = capture.images[0].shape[1], capture.images[0].shape[0]
     ground = "the subject on white" if capture.background == "none" else "the whole picture"
     test = None

@@ -17,7 +17,7 @@ from jaxtyping import Float, UInt8
 from recon4d.evaluate.result import MEANING
 from recon4d.pipeline import plots
 from recon4d.pipeline.coverage import Coverage, angles_of
-from recon4d.pipeline.measure import Measured
+from recon4d.pipeline.measure import ON_WHITE, Measured
 from recon4d.pipeline.pictures import Comparison, TurntableView
 from recon4d.pipeline.stages import StageRecord
 from recon4d.pipeline.style import STYLE
@@ -174,12 +174,13 @@ def _scores(report: Report) -> str:
     columns = [("kept-out frames", measured.kept_out), ("fitted frames", measured.fitted)]
     if measured.test is not None:
         columns.append(("test images", {name: getattr(measured.test, name) for name in MEANING}))
+    meanings = dict(MEANING) | {ON_WHITE: ("dB", "PSNR, the subject cut out and laid on white, whole picture")}
     columns = [(name, values) for name, values in columns if values]
-    names = [name for name in MEANING if any(values.get(name) is not None for _, values in columns)]
+    names = [name for name in meanings if any(values.get(name) is not None for _, values in columns)]
     head = "".join(f"<th>{escape(name)}</th>" for name, _ in columns)
     rows = ""
     for name in names:
-        unit, title = MEANING[name]
+        unit, title = meanings[name]
         cells = "".join(
             f'<td class="n">{"" if (v := values.get(name)) is None else f"{v:.4g}"}</td>' for _, values in columns
         )

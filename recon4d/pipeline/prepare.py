@@ -30,7 +30,7 @@ from recon4d.data.motion import (
     track_points,
 )
 from recon4d.data.motion.stage import Progress, array_digest
-from recon4d.pipeline.settings import ReconstructSettings, is_learned
+from recon4d.pipeline.settings import MOTION_PERCENT, ReconstructSettings, is_learned
 from recon4d.pipeline.source import Source
 from recon4d.pipeline.stages import StageRecord
 
@@ -65,14 +65,20 @@ def read_clip(
     """Frames of one moderate size."""
     wanted = IngestSettings(
         max_side=settings.side_limit,
-        max_frames=settings.frame_limit(posed=source.posed),
+        max_frames=settings.motion_limit(posed=source.posed),
+        enough_frames=settings.frame_limit(posed=source.posed),
+        # The frames between those of a protocol are the clip's own: none of them is left out.
+        motion_percent=0.0 if source.posed or settings.train_every else MOTION_PERCENT,
         drop_repeats=not source.posed,
     )
     clip = ingest(source.dataset, wanted, work=cache, progress=progress)
     used = f"{len(clip)} of {len(source.views)} frames" if len(clip) < len(source.views) else f"{len(clip)} frames"
     why = "none larger or more than asked for"
     if len(clip) < len(source.views) or source.size != (clip.width, clip.height):
-        why = f"at most {wanted.max_frames} frames of {wanted.max_side} pixels, without black and repeated ones"
+        why = (
+            f"at most {wanted.max_frames} frames of {wanted.max_side} pixels to follow motion in, without black and "
+            "repeated ones"
+        )
     facts = (
         ("input", clip.description),
         ("frames", used),

@@ -24,6 +24,7 @@ from recon4d.pipeline.finish import Outcome, write_result
 from recon4d.pipeline.run import Clock, Run
 from recon4d.pipeline.settings import ReconstructSettings
 from recon4d.pipeline.source import Source, read_source
+from recon4d.pipeline.split import split_frames
 from recon4d.pipeline.stages import StageRecord
 from recon4d.pipeline.turning import subject_path
 from recon4d.train import FitConfig, fit, preset
@@ -94,8 +95,9 @@ def reconstruct(
     scale = min(1.0, settings.side_limit / max(found.size))
     size = (round(found.size[0] * scale), round(found.size[1] * scale))
     frames = min(len(found.views), settings.frame_limit(posed=found.posed))
+    followed = min(len(found.views), settings.motion_limit(posed=found.posed))
     objects = 1 if found.masks is None else max(1, len(found.masks.objects))
-    resources.require(resources.estimate(frames, size, fit_config, objects=objects), place.parent)
+    resources.require(resources.estimate(frames, size, fit_config, objects=objects, followed=followed), place.parent)
     job = _identity(found, settings, fit_config)
     with work.open_work(place, job, resume=resume, overwrite=overwrite) as opened:
         if opened.resumed:
@@ -138,13 +140,15 @@ def _work_through(run: Run) -> Outcome:
         tracks, record = prepare.follow(clip, objects, source, background, cache, tell)
         run.done(record)
     roots: tuple[SE3Spline | None, ...] = ()
-    if solution.health.chosen == "scene" and len(objects) == 1 and source.film:
+    if solution.health.chosen in ("scene", "rotation") and objects and source.film:
         with run.stage("subject") as tell:
-            root, record = subject_path(clip, objects[0], solution, cache, tell, settings.seed)
-            roots = (root,)
-            run.done(record)
+            for masks in objects:
+                root, record = subject_path(clip, masks, solution, cache, tell, settings.seed)
+                roots = (*roots, root)
+                run.done(record)
     known = prepare.Prepared(clip, objects, mask_health, solution, tracks, roots)
-    split = assemble.split_frames(len(clip), settings, has_test=bool(source.posed and source.dataset.split("test")))
+    has_test = bool(source.posed and source.dataset.split("test"))
+    split = split_frames(clip, settings, posed=source.posed, has_test=has_test)
     capture, warnings = assemble.assemble(source, settings, known, background, split)
     with run.stage("fit"):
         fitted = fit(

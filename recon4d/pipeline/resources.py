@@ -24,6 +24,7 @@ _SURFEL_BYTES = 12_000
 _PIXEL_BYTES = 400
 # A pixel of a frame that is held: colour and mask at all sizes, masks as given, flow at half size.
 _FRAME_PIXEL_BYTES = 16
+_FOLLOWED_PIXEL_BYTES = 5  # Of a frame in which motion is followed: gray, and masks while they are made.
 _STORED_PIXEL_BYTES = 6
 _STORED_SURFEL_BYTES = 2_000
 _RESULT_BYTES = 24 * _MIB
@@ -37,20 +38,25 @@ class Needs:
     disk: int
 
 
-def estimate(frames: int, size: tuple[int, int], config: FitConfig, *, objects: int = 1) -> Needs:
+def estimate(
+    frames: int, size: tuple[int, int], config: FitConfig, *, objects: int = 1, followed: int | None = None
+) -> Needs:
     """What a job will need.
 
     Args:
-        frames: that are used.
+        frames: that are fitted or measured.
         size: (width, height) that they are used at.
         config: settings of the fit.
         objects: layers of the scene.
+        followed: frames that motion is followed in; `frames` where that is None.
     """
+    followed = max(frames, followed or 0)
     pixels = size[0] * size[1]
     surfels = config.surfels * objects + config.background_surfels
     held = frames * pixels * (_FRAME_PIXEL_BYTES + 5 * (objects - 1))
+    held += (followed - frames) * pixels * (_FOLLOWED_PIXEL_BYTES + objects - 1)
     memory = _BASE_BYTES + held + surfels * _SURFEL_BYTES + pixels * _PIXEL_BYTES
-    disk = frames * pixels * (_STORED_PIXEL_BYTES + objects - 1) + surfels * _STORED_SURFEL_BYTES + _RESULT_BYTES
+    disk = followed * pixels * (_STORED_PIXEL_BYTES + objects - 1) + surfels * _STORED_SURFEL_BYTES + _RESULT_BYTES
     return Needs(memory, disk)
 
 

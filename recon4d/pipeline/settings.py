@@ -22,8 +22,27 @@ KEEP_OUT_EVERY = 10
 _MOST_NODES = 48  # The gradient of a grid is as large as the grid.
 KEEP_OUT_FROM = 20  # Frames; shorter clips cannot spare any.
 
-# Longest side of the frames in pixels and number of frames, where they are not asked for.
-LIMITS: dict[str, tuple[int, int]] = {"draft": (480, 120), "standard": (720, 300), "high": (1080, 600)}
+MOTION_PERCENT = 0.4  # Of the long side: neighbours that are nearer are not all needed to follow motion.
+MEASURED = 160  # Of frames that are kept out, at most so many are measured by.
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a preset takes of a clip, where nothing else is asked for.
+
+    Attributes:
+        side: longest side of the frames, pixels.
+        fitted: most frames that are fitted or kept out.
+        followed: most frames that masks, cameras and tracks are found with.
+    """
+
+    side: int
+    fitted: int
+    followed: int
+
+
+LIMITS = {"draft": Limits(480, 120, 480), "standard": Limits(720, 300, 600), "high": Limits(1080, 600, 900)}
+_FOLLOWED_SHARE = 4  # Frames followed for each one that is asked for.
 
 
 @dataclass(frozen=True)
@@ -40,7 +59,7 @@ class ReconstructSettings:
         keep_out: every so many frames one is kept out of the fit to measure by; "auto" is 10 where there are 20 frames
             or more and the data set has no test images; "none" keeps none out.
         train_every: fit only every so many frames and measure on all others (4 is Vidu4D's protocol).
-        max_frames: longer clips are thinned out, evenly in motion; None: by the preset.
+        max_frames: of longer clips so many frames are used for the fit, evenly in motion; None: by the preset.
         max_side: larger frames are made smaller, pixels of the long side; None: by the preset.
         focal: focal length as a multiple of the long side; None: from EXIF data, or solved for.
         seed: of everything random.
@@ -101,11 +120,16 @@ class ReconstructSettings:
     @property
     def side_limit(self) -> int:
         """Longest side of the frames, pixels."""
-        return self.max_side or LIMITS[self.preset][0]
+        return self.max_side or LIMITS[self.preset].side
 
     def frame_limit(self, *, posed: bool) -> int:
-        """Most frames; posed images are thinned out only when that is asked for."""
-        return self.max_frames or (1_000_000 if posed else LIMITS[self.preset][1])
+        """Most frames to fit or keep out; posed images are thinned out only when that is asked for."""
+        return self.max_frames or (1_000_000 if posed else LIMITS[self.preset].fitted)
+
+    def motion_limit(self, *, posed: bool) -> int:
+        """Most frames to find masks, cameras and tracks with; no more than are fitted where cameras are known."""
+        fitted = self.frame_limit(posed=posed)
+        return fitted if posed else max(fitted, min(LIMITS[self.preset].followed, _FOLLOWED_SHARE * fitted))
 
 
 def is_learned(masks: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import numpy as np
@@ -22,6 +23,8 @@ from recon4d.pipeline.given_masks import GivenMasks
 from recon4d.pipeline.measure import Measured
 from recon4d.pipeline.page import Report, page
 from recon4d.pipeline.prepare import merge_tracks
+from recon4d.pipeline.settings import MEASURED
+from recon4d.pipeline.split import split_frames
 from recon4d.pipeline.stages import StageRecord
 from recon4d.scene import Layer, Scene
 from recon4d.train import Capture, FitConfig
@@ -125,18 +128,77 @@ def test_every_frame_is_fitted_or_measured(count, keep, every):
     wanted = ReconstructSettings(keep_out="auto" if every else keep, train_every=every)
     if isinstance(keep, int) and not every and count <= keep // 2:
         return
-    split = assemble.split_frames(count, wanted, has_test=False)
+    split = split_frames(film(count), wanted, posed=True, has_test=False)
     fitted, measured = np.array(split.fitted), np.array(split.measured)
     assert fitted.any()
-    assert (fitted != measured).all()
+    assert not (fitted & measured).any()
     if every:
         assert np.flatnonzero(fitted).tolist() == list(range(0, count, every))
-    elif keep == "auto":
+        assert measured.sum() == min(MEASURED, count - fitted.sum())
+        return
+    assert (fitted | measured).all()
+    if keep == "auto":
         assert np.flatnonzero(measured).tolist() == (list(range(5, count, 10)) if count >= 20 else [])
 
 
+def film(count: int, **changes) -> Clip:
+    """A clip of nothing that moves evenly."""
+    motion = np.append(np.ones(count - 1), 0).astype(np.float32)
+    clip = Clip(
+        np.zeros((count, 4, 6, 3), np.uint8), np.arange(count) / 30, None, None, np.zeros(count, bool),
+        np.arange(count), np.arange(count), motion, np.arange(count), None, ("0",) * count, (0.0, 0.0, 0.0), (6, 4),
+        None, 30.0, "key", "", (),
+    )  # fmt: skip
+    return replace(clip, **changes)
+
+
 def test_test_images_spare_the_frames():
-    assert all(assemble.split_frames(100, ReconstructSettings(), has_test=True).fitted)
+    assert all(split_frames(film(100), ReconstructSettings(), posed=True, has_test=True).fitted)
+
+
+def test_long_clips_are_thinned_for_the_fit_alone():
+    split = split_frames(film(400), ReconstructSettings(preset="draft"), posed=False, has_test=False)
+    used = np.flatnonzero(split.used)
+    assert len(used) == 120
+    assert (used[0], used[-1]) == (0, 399)
+    assert np.diff(used).max() - np.diff(used).min() <= 1
+    assert np.flatnonzero(np.array(split.measured)[used]).tolist() == list(range(5, 120, 10))
+    assert split.rule == "every 10th of the 120 frames that were chosen evenly in motion is kept out of the fit"
+
+
+def test_the_frames_thinned_out_for_the_fit_are_those_without_a_mask():
+    masked = np.arange(400) % 4 == 2
+    marked = film(400, masks=np.zeros((400, 4, 6), np.uint8), masked=masked)
+    split = split_frames(marked, ReconstructSettings(preset="draft"), posed=False, has_test=False)
+    assert masked[np.array(split.used)].mean() > 0.8
+
+
+def test_a_protocol_counts_the_frames_of_the_clip():
+    # Every second frame repeats the one before, and the clip was thinned to every third of what is left.
+    clip = film(100, source_frames=6 * np.arange(100), ranks=3 * np.arange(100))
+    split = split_frames(clip, ReconstructSettings(train_every=4), posed=False, has_test=False)
+    assert np.flatnonzero(split.fitted).tolist() == list(range(0, 100, 4))
+    assert (np.array(split.fitted) != split.measured).all()
+
+
+def test_a_protocol_measures_some_of_many_frames():
+    split = split_frames(film(463), ReconstructSettings(train_every=4, preset="draft"), posed=False, has_test=False)
+    assert np.flatnonzero(split.fitted).tolist() == list(range(0, 463, 4))
+    measured = np.flatnonzero(split.measured)
+    assert len(measured) == MEASURED
+    assert (measured % 4 != 0).all()
+    assert (measured[0], measured[-1]) == (1, 462)
+    assert np.diff(measured).max() <= 4
+    assert "160 of them" in split.rule
+
+
+@pytest.mark.parametrize(("posed", "asked", "fitted", "followed"), [
+    (False, None, 120, 480), (False, 50, 50, 200), (False, 700, 700, 700), (True, 50, 50, 50),
+])  # fmt: skip
+def test_motion_is_followed_in_more_frames_than_are_fitted(posed, asked, fitted, followed):
+    wanted = ReconstructSettings(preset="draft", max_frames=asked)
+    assert wanted.frame_limit(posed=posed) == fitted
+    assert wanted.motion_limit(posed=posed) == followed
 
 
 @pytest.mark.parametrize(
@@ -157,8 +219,8 @@ def test_what_becomes_of_the_background(chosen, still, objects, expected, plain)
     frames = np.full(shape, 180, np.uint8) if plain else chance.integers(0, 255, shape).astype(np.uint8)
     ones = np.ones(3, bool)
     clip = Clip(
-        frames, np.arange(3.0), None, None, ones, np.arange(3), np.zeros(3, np.float32), np.arange(3), None,
-        ("0",) * 3, (0.0, 0.0, 0.0), (32, 32), None, 1.0, "key", "", (),
+        frames, np.arange(3.0), None, None, ones, np.arange(3), np.arange(3), np.zeros(3, np.float32), np.arange(3),
+        None, ("0",) * 3, (0.0, 0.0, 0.0), (32, 32), None, 1.0, "key", "", (),
     )  # fmt: skip
     motion = None if still is None else BackgroundMotion(1.0, 0.0 if still else 5.0, 1.0, False, still)
     camera = CameraHealth("auto", chosen, "", (), motion, "solved", 1.0, 90.0, True, ())
@@ -297,5 +359,5 @@ def test_a_chart_of_too_little_is_nothing():
 def test_colours_come_back_from_under_transparency():
     frames = np.array([[[[255] * 3, [178] * 3, [100] * 3]]], np.uint8)
     alpha = np.array([[[0, 128, 255]]], np.uint8)
-    (image,) = assemble.straight_colors(frames, alpha, (1.0, 1.0, 1.0))
+    (image,) = assemble.straight_colors(frames, alpha, (1.0, 1.0, 1.0), (True,))
     assert image[0, :, 0].tolist() == [0, 102, 100]

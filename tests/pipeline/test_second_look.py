@@ -17,7 +17,7 @@ FOUND = replace(NONE, method="moving", reason="it moves", coverage=0.2, confiden
 
 
 CLIP = Clip(
-    np.zeros((2, 6, 8, 3), np.uint8), np.arange(2.0), None, None, np.zeros(2, bool), np.arange(2),
+    np.zeros((2, 6, 8, 3), np.uint8), np.arange(2.0), None, None, np.zeros(2, bool), np.arange(2), np.arange(2),
     np.zeros(2, np.float32), np.arange(2), None, ("a", "a"), (0.0, 0.0, 0.0), (8, 6), None, 1.0, "k", "", (),
 )  # fmt: skip
 
