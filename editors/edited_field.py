@@ -15,6 +15,19 @@ from recon4d.editors.posing import pose
 from recon4d.field import Field
 
 
+@dataclass(frozen=True, eq=False)
+class Source:
+    """The field beneath all steps.
+
+    Attributes:
+        field: plain, for its warp.
+        times: [T] its own moments, seconds; others than those of a step that comes after a change of the clock.
+    """
+
+    field: Field
+    times: Float[Tensor, " t"]
+
+
 class Step(ABC):
     """One change of moved surfels; subclasses are frozen dataclasses of tensors and numbers."""
 
@@ -22,13 +35,13 @@ class Step(ABC):
         """The moments of everything before this step that are shown at T moments; the same, but for retiming."""
         return times
 
-    def apply(self, state: Surfels, times: Float[Tensor, " t"], field: Field) -> Surfels:
+    def apply(self, state: Surfels, times: Float[Tensor, " t"], source: Source) -> Surfels:
         """The changed surfels; the same, but for steps that change them.
 
         Args:
             state: N surfels at T moments; arrays with or without the axis of moments.
             times: [T] seconds, as this step knows them.
-            field: the field beneath all steps, for its warp.
+            source: what the surfels come from.
         """
         return state
 
@@ -96,7 +109,7 @@ class EditedField(Field):
         plain = self.plain()
         state = pose(plain, known[0], appearance=appearance)
         for step, after in zip(self.steps, known[1:], strict=True):
-            state = step.apply(state, after, plain)
+            state = step.apply(state, after, Source(plain, known[0]))
         return state
 
 
@@ -112,6 +125,16 @@ def with_plain(field: Field, plain: Field) -> Field:
     if isinstance(field, EditedField) and field.steps:
         return EditedField(plain.canonical, plain.ids, plain.warp, plain.refined, field.steps)
     return plain
+
+
+def has_step(field: Field, *kinds: type[Step]) -> bool:
+    """Whether a field has a step of one of these kinds."""
+    return isinstance(field, EditedField) and any(isinstance(step, kinds) for step in field.steps)
+
+
+def plain_of(field: Field) -> Field:
+    """A field without its steps."""
+    return field.plain() if isinstance(field, EditedField) else field
 
 
 def first_moment(state: Surfels) -> Surfels:

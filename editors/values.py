@@ -20,6 +20,7 @@ from recon4d.scene.document import Node
 
 FIX = "see docs/editing.md for what each kind of edit and selection takes"
 MAX_ITEMS = 4_000_000
+_EXACT = 2**53
 
 
 class Tagged(ABC):
@@ -51,6 +52,9 @@ def to_json(value: Any) -> Any:
         return document
     if isinstance(value, tuple):
         return [to_json(item) for item in value]
+    if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
+        # 1 and 1.0 are equal values, and equal values have equal bytes.
+        return int(value)
     return value
 
 

@@ -19,7 +19,7 @@ from tests.export.scenes import TIMES, layered_scene
 class _Batched(Step):
     """Changes nothing at 0 s and makes everything bright, small and faint later; all arrays come out batched."""
 
-    def apply(self, state, times, field):
+    def apply(self, state, times, source):
         factor = 1 - 0.5 * times.to(state.centers)
         return state.replace(
             scales=state.scales * factor[:, None, None],

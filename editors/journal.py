@@ -1,0 +1,162 @@
+"""The journal beside `edits.json`: every operation as one line, appended as it happens, so that a crash loses nothing.
+
+    {"journal": "recon4d-edits", "version": 1, "base": [edits]}          the stack that it starts from
+    {"do": OPERATION, "after": HASH} | {"undo": true, "after": HASH} | {"redo": true, "after": HASH}
+
+HASH is that of the stack that the line led to.  A torn or damaged last line is dropped.  The journal belongs to an
+`edits.json` whose hash stands in it; one that does not, because edits.json was changed by hand, is started anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from recon4d.core import InputError, SceneFormatError
+from recon4d.editors.document import MAX_EDITS, edit_from_json
+from recon4d.editors.edits.base import Edit
+from recon4d.editors.history import History, Operation
+from recon4d.editors.stack import EditStack
+from recon4d.editors.store import cannot_write, load_stack, read_limited, save_stack
+from recon4d.editors.values import from_json, to_json
+from recon4d.scene.document import Node, canonical_bytes, parse
+
+JOURNAL = "edits.journal"
+_FORMAT = "recon4d-edits"
+_VERSION = 1
+
+
+class Session:
+    """The edits of one scene folder, with undo that outlives the program; saved after every operation.
+
+    Attributes:
+        folder: of the scene.
+        history: all stacks; replaced, never changed.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        """Open the edits of the scene in the folder `path`.
+
+        Raises:
+            SceneFormatError: edits.json cannot be read or is damaged.
+        """
+        self.folder = Path(path)
+        stored = load_stack(self.folder)
+        recovered = _recover(self.folder, stored)
+        self.history = History(stored) if recovered is None else recovered
+        self._is_new = recovered is None
+
+    @property
+    def stack(self) -> EditStack:
+        """The present edits."""
+        return self.history.stack
+
+    def do(self, operation: Operation) -> EditStack:
+        """Make an operation; the stack after it, which is on the disk.
+
+        Raises:
+            InputError: it cannot be done, or the folder cannot be written; nothing has changed then.
+        """
+        return self._step(self.history.do(operation), {"do": to_json(operation)})
+
+    def undo(self) -> EditStack:
+        """Take the last operation back; InputError where there is none."""
+        return self._step(self.history.undo(), {"undo": True})
+
+    def redo(self) -> EditStack:
+        """Make what was undone again; InputError where there is nothing."""
+        return self._step(self.history.redo(), {"redo": True})
+
+    def _step(self, history: History, line: dict[str, Any]) -> EditStack:
+        try:
+            if self._is_new:
+                start = {"journal": _FORMAT, "version": _VERSION, "base": [to_json(e) for e in self.stack.edits]}
+                _write(self.folder, [start], anew=True)
+            _write(self.folder, [{**line, "after": stack_hash(history.stack)}], anew=False)
+        except OSError as error:
+            raise cannot_write(self.folder / JOURNAL, error) from error
+        self._is_new = False
+        self.history = history
+        save_stack(history.stack, self.folder)
+        return history.stack
+
+
+def stack_hash(stack: EditStack) -> str:
+    """Hash of a stack, names and all."""
+    digest = hashlib.sha256()
+    for edit in stack.edits:
+        digest.update(_edit_hash(edit))
+    return digest.hexdigest()[:32]
+
+
+@lru_cache(maxsize=65_536)
+def _edit_hash(edit: Edit) -> bytes:
+    return hashlib.sha256(canonical_bytes(to_json(edit))).digest()
+
+
+def _write(folder: Path, lines: list[dict[str, Any]], *, anew: bool) -> None:
+    """Append lines and bring them to the disk; after a torn line a new one is begun."""
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+    descriptor = os.open(folder / JOURNAL, flags | (os.O_TRUNC if anew else 0), 0o666)
+    with open(descriptor, "r+b") as stream:
+        end = stream.seek(0, os.SEEK_END)
+        if end:
+            stream.seek(end - 1)
+            if stream.read(1) != b"\n":
+                stream.write(b"\n")
+        for line in lines:
+            stream.write(json.dumps(line, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n")
+        stream.flush()
+        os.fsync(descriptor)
+
+
+def _recover(folder: Path, stored: EditStack) -> History | None:
+    """The history of the journal; None where there is none that belongs to the stored stack."""
+    if not (folder / JOURNAL).is_file():
+        return None
+    try:
+        lines = read_limited(folder, JOURNAL).split(b"\n")
+        history, hashes = _replay(lines, str(folder / JOURNAL))
+    except InputError:
+        return None
+    # The journal is written first, so the stored stack is the present one or one of those before.
+    return history if stack_hash(stored) in hashes else None
+
+
+def _replay(lines: list[bytes], file: str) -> tuple[History, set[str]]:
+    """The history of the lines, up to the first that does not fit, and the hashes of all its stacks."""
+    start = parse(lines[0], file)
+    members = start.object("journal", "version", "base")
+    members["journal"].choice(_FORMAT)
+    members["version"].whole(least=1, most=_VERSION)
+    history = History(EditStack(tuple(edit_from_json(node) for node in members["base"].items(at_most=MAX_EDITS))))
+    hashes = {stack_hash(history.stack)}
+    for line in lines[1:]:
+        if not line:
+            continue
+        try:
+            after, history_after = _line(parse(line, file), history)
+        except InputError:
+            continue  # torn by a crash; where it is not the last, those after it decide whether they fit
+        if stack_hash(history_after.stack) != after:
+            break
+        history = history_after
+        hashes.add(after)
+    return history, hashes
+
+
+def _line(node: Node, history: History) -> tuple[str, History]:
+    members = node.members()
+    after = members["after"].text() if "after" in members else ""
+    if "do" in members:
+        operation: Operation = from_json(members["do"], Operation)
+        return after, history.do(operation)
+    if "undo" in members:
+        return after, history.undo()
+    if "redo" in members:
+        return after, history.redo()
+    raise SceneFormatError(node.file, expected="do, undo or redo", got="another line", fix="remove the journal")

@@ -1,0 +1,73 @@
+"""From pixels to surfels: with which weight each surfel is seen, inside a mask and at all.
+
+The image is linear in the surfels' features, and its derivative with respect to a feature is the weight of the surfel
+in each pixel.  So one backward pass of the rasterizer through two channels gives all sums of weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recon4d.core import Surfels
+from recon4d.editors.cameras import View
+from recon4d.editors.state import State
+from recon4d.render import rasterize
+from recon4d.scene import Layer, merge_surfels
+
+_SHARE = 0.5  # of what is seen of a surfel, to be inside
+_SEEN = 0.05  # sum of weights over pixels below which a surfel is not seen
+
+
+def lift(pixels: np.ndarray, view: View, state: State, layers: Sequence[Layer], *, through: bool) -> dict[str, Tensor]:
+    """Masks of the surfels of some layers that a mask of pixels covers.
+
+    Args:
+        pixels: bool [H, W], of the view's size.
+        view: camera and moment.
+        state: all layers, for what hides what.
+        layers: those to select from.
+        through: take every surfel whose centre falls into the mask, seen or not.
+    """
+    if through:
+        return {layer.name: _projected(pixels, view, layer) for layer in layers}
+    shown = [layer for layer in state.layers if layer.name not in state.hidden and len(layer.field)]
+    wanted = {layer.name for layer in layers}
+    if not shown or not pixels.any():
+        return {}
+    inside, seen = weights(torch.from_numpy(pixels.astype(np.float32)), view, shown)
+    masks = {}
+    for layer, part, whole in zip(shown, inside, seen, strict=True):
+        if layer.name in wanted:
+            masks[layer.name] = (whole > _SEEN) & (part >= _SHARE * whole)
+    return masks
+
+
+def weights(image: Tensor, view: View, layers: Sequence[Layer]) -> tuple[list[Tensor], list[Tensor]]:
+    """For each layer [N]: the sums over pixels of the surfels' weights times `image` [H, W], and of the weights."""
+    camera = view.camera(layers[0].field.canonical.centers.dtype)
+    with torch.no_grad():
+        parts = [layer.field.appearance_at(view.time) for layer in layers]
+        plain = [part.replace(sh=None, features=part.centers.new_zeros(len(part), 2)) for part in parts]
+        merged = merge_surfels(plain)
+    with torch.enable_grad():
+        features = merged.centers.new_zeros(len(merged), 2).requires_grad_()
+        surfels = Surfels(**{n: t.detach().contiguous() for n, t in merged.tensors().items() if n != "features"})
+        drawn = rasterize(surfels.replace(features=features), camera).color
+        weighed = torch.stack([image.to(drawn), torch.ones_like(drawn[..., 0])], -1)
+        (gradient,) = torch.autograd.grad((drawn * weighed).sum(), features)
+    sums = gradient.split([len(layer.field) for layer in layers])
+    return [part[:, 0] for part in sums], [part[:, 1] for part in sums]
+
+
+def _projected(pixels: np.ndarray, view: View, layer: Layer) -> Tensor:
+    with torch.no_grad():
+        centers = layer.field.at(view.time).centers
+        spots, depths = view.camera(centers.dtype).project(centers)
+    x, y = (spots[:, i].nan_to_num(-1.0).floor().clamp(-1, 1e6).long() for i in (0, 1))
+    there = (depths > 0) & (x >= 0) & (y >= 0) & (x < view.width) & (y < view.height)
+    covered = torch.from_numpy(pixels)[y.clamp(0, view.height - 1), x.clamp(0, view.width - 1)]
+    return there & covered
