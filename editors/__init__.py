@@ -5,16 +5,22 @@
 The base scene is never written: edits live in `edits.json` beside it.  `open_view` reads both.
 """
 
+from recon4d.editors.asset_files import adopt_asset as adopt_asset
 from recon4d.editors.builder import Builder as Builder
 from recon4d.editors.cameras import View as View
 from recon4d.editors.edited_field import EditedField as EditedField
+from recon4d.editors.edits import AssetFile as AssetFile
+from recon4d.editors.edits import Attach as Attach
 from recon4d.editors.edits import BonePose as BonePose
+from recon4d.editors.edits import Deform as Deform
 from recon4d.editors.edits import Delete as Delete
 from recon4d.editors.edits import Duplicate as Duplicate
 from recon4d.editors.edits import Edit as Edit
 from recon4d.editors.edits import Freeze as Freeze
 from recon4d.editors.edits import Grade as Grade
+from recon4d.editors.edits import HandlePose as HandlePose
 from recon4d.editors.edits import Hide as Hide
+from recon4d.editors.edits import Insert as Insert
 from recon4d.editors.edits import Lock as Lock
 from recon4d.editors.edits import Loop as Loop
 from recon4d.editors.edits import MergeLayers as MergeLayers
@@ -26,6 +32,7 @@ from recon4d.editors.edits import Recolor as Recolor
 from recon4d.editors.edits import RenameLayer as RenameLayer
 from recon4d.editors.edits import Retime as Retime
 from recon4d.editors.edits import Reverse as Reverse
+from recon4d.editors.edits import ScalePart as ScalePart
 from recon4d.editors.edits import Separate as Separate
 from recon4d.editors.edits import Speed as Speed
 from recon4d.editors.edits import Stroke as Stroke

@@ -67,7 +67,7 @@ def edit_from_json(node: Node) -> Edit:
     return edit
 
 
-def script_from_bytes(data: bytes, file: str) -> EditStack:
+def script_from_bytes(data: bytes, file: str) -> tuple[Edit, ...]:
     """The edits of a script: an edits document, a list of edits, or one edit; ids may be left out.
 
     Raises:
@@ -75,10 +75,10 @@ def script_from_bytes(data: bytes, file: str) -> EditStack:
     """
     node = parse(data, file)
     if isinstance(node.value, list):
-        return _stack(node, edits_from_json(node))
+        return tuple(edits_from_json(node))
     if isinstance(node.value, dict) and "format" not in node.value and "kind" in node.value:
-        return _stack(node, [edit_from_json(node)])
-    return stack_from_json(node)
+        return (edit_from_json(node),)
+    return stack_from_json(node).edits
 
 
 def _stack(node: Node, edits: Iterable[Edit]) -> EditStack:

@@ -29,27 +29,33 @@ MAX_CACHED_STATES = 128
 _EVERY = 50  # beside the last two, so many edits apart states are kept
 
 
-def evaluate(scene: Scene, stack: EditStack) -> SceneView:
+def evaluate(scene: Scene, stack: EditStack, *, folder: str | os.PathLike[str] | None = None) -> SceneView:
     """The scene with the edits applied, in order; those that are not enabled are skipped.
 
     The same scene and stack give the same numbers.  The scene itself is never changed.
 
+    Args:
+        scene: the base.
+        stack: the edits.
+        folder: that of the scene, from which paths of assets go.
+
     Raises:
         InputError: an edit cannot be made; names the edit, the field, and what would be valid.
     """
-    return evaluate_state(scene, stack).view()
+    return evaluate_state(scene, stack, folder=folder).view()
 
 
-def evaluate_state(scene: Scene, stack: EditStack) -> State:
+def evaluate_state(scene: Scene, stack: EditStack, *, folder: str | os.PathLike[str] | None = None) -> State:
     """As `evaluate`: the state after the last edit, which knows hidden layers too."""
     enabled = [edit for edit in stack.edits if edit.enabled]
-    keys = [b""]
+    place = None if folder is None else Path(folder)
+    keys = [str(place).encode()]
     for edit in enabled:
         keys.append(hashlib.sha256(keys[-1] + fingerprint(edit)).digest())
     cache = _cache_of(scene)
     done, state = cache.longest(keys)
     if state is None:
-        done, state = 0, State.of(scene)
+        done, state = 0, State.of(scene, place)
     with torch.no_grad():
         for i in range(done, len(enabled)):
             state = apply(enabled[i], state)
@@ -78,7 +84,7 @@ def open_view(path: str | os.PathLike[str]) -> SceneView:
         SceneFormatError: the scene or its edits cannot be read.
         InputError: an edit cannot be made.
     """
-    return evaluate(load(path), load_stack(Path(path)))
+    return evaluate(load(path), load_stack(path), folder=path)
 
 
 class _Cache:

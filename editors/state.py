@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Int64
@@ -30,6 +31,7 @@ class State:
         hidden: names of layers that are not shown and that nothing selects.
         locked: names of layers that nothing selects.
         parts: named parts: ids of their surfels by layer; ids that are gone mean nothing.
+        folder: of the scene, from which paths of assets go; None where there is none.
     """
 
     scene: Scene
@@ -37,11 +39,12 @@ class State:
     hidden: frozenset[str] = frozenset()
     locked: frozenset[str] = frozenset()
     parts: Mapping[str, Part] = field(default_factory=dict)
+    folder: Path | None = None
 
     @staticmethod
-    def of(scene: Scene) -> State:
+    def of(scene: Scene, folder: Path | None = None) -> State:
         """The state that no edit has touched."""
-        return State(scene, tuple(scene.layers))
+        return State(scene, tuple(scene.layers), folder=folder)
 
     def view(self) -> SceneView:
         """What is to be seen."""

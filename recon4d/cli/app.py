@@ -15,7 +15,7 @@ from typing import Annotated, Literal
 import tyro
 
 import recon4d
-from recon4d.core import Recon4dError
+from recon4d.core import InputError, Recon4dError
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -32,15 +32,16 @@ def backends() -> None:
     show_backends()
 
 
-def info(scene: Annotated[Path, tyro.conf.Positional]) -> None:
-    """Describe a scene: its times, cameras and layers.
+def info(scene: Annotated[Path, tyro.conf.Positional], base: bool = False) -> None:
+    """Describe a scene with its edits: its times, cameras and layers.
 
     Args:
         scene: the scene folder, NAME.r4d.
+        base: the scene without its edits.
     """
     from recon4d.cli.info import show_scene
 
-    show_scene(scene)
+    show_scene(scene, base=base)
 
 
 def demo(
@@ -332,12 +333,13 @@ def render(
     distance: float = 1.0,
     dolly_zoom: bool = False,
     raw: bool = False,
+    base: bool = False,
     depth_range: str | None = None,
     backend: Literal["auto", "reference", "cpu", "cuda", "gsplat"] = "auto",
     overwrite: bool = False,
     quiet: bool = False,
 ) -> None:
-    """Draw a scene from anywhere, at any time, as a video, a picture or a folder of pictures.
+    """Draw a scene with its edits from anywhere, at any time, as a video, a picture or a folder of pictures.
 
     Args:
         scene: the scene folder, NAME.r4d.
@@ -358,6 +360,7 @@ def render(
         distance: of an orbit or spiral, as a factor on that of the input cameras.
         dolly_zoom: a dolly that keeps the subject's size.
         raw: depth into a folder as 16-bit numbers.
+        base: the scene without its edits.
         depth_range: NEAR:FAR of the colours of depth, scene units; found from the clip by default.
         backend: rasterizer.
         overwrite: replace what is there.
@@ -381,6 +384,7 @@ def render(
         distance=distance,
         dolly_zoom=dolly_zoom,
         raw=raw,
+        base=base,
         depth_range=depth_range,
         backend=backend,
         overwrite=overwrite,
@@ -444,9 +448,50 @@ def export(
     write_export(scene, to, texture, request, quiet=quiet)
 
 
+def edit(
+    scene: Annotated[Path | None, tyro.conf.Positional] = None,
+    script: Annotated[Path | None, tyro.conf.Positional] = None,
+    dry_run: bool = False,
+    replace: bool = False,
+    undo: bool = False,
+    redo: bool = False,
+    list: bool = False,
+    remove: str | None = None,
+    enable: str | None = None,
+    disable: str | None = None,
+    schema: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Edit a scene by a script, without changing its base; or undo, redo, and list edits.
+
+    Args:
+        scene: the scene folder, NAME.r4d.
+        script: a JSON file of edits, which come on top of those that are there; docs/editing.md has all kinds.
+        dry_run: check and say what would come of it, write nothing.
+        replace: the script takes the place of all edits that are there.
+        undo: take the last change of the edits back.
+        redo: make what was undone again.
+        list: show the edits.
+        remove: id of an edit to take out.
+        enable: id of an edit to enable.
+        disable: id of an edit to disable.
+        schema: print the JSON schema of scripts.
+        quiet: print nothing but errors.
+    """
+    from recon4d.cli.edit import EditOptions, edit_scene, print_schema
+
+    if schema:
+        print_schema()
+        return
+    if scene is None:
+        raise InputError("scene", expected="the scene folder, NAME.r4d", got="none", fix="see recon4d edit --help")
+    edit_scene(scene, script, EditOptions(dry_run, replace, undo, redo, list, remove, enable, disable), quiet=quiet)
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "backends": backends,
     "demo": demo,
+    "edit": edit,
     "evaluate": evaluate,
     "export": export,
     "info": info,

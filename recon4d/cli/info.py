@@ -15,6 +15,7 @@ from torch import Tensor
 from recon4d.cli.console import print_line, print_table
 from recon4d.core import Camera, InputError, Surfels
 from recon4d.data.files import read_json
+from recon4d.editors import EditedField, EditStack, SceneView, evaluate, load_stack
 from recon4d.export import find_subject
 from recon4d.export.subject import camera_center
 from recon4d.field import BonesWarp, Field, ResidualWarp
@@ -26,10 +27,18 @@ _METRICS = "metrics.json"
 _REPORT = "report.html"
 
 
-def show_scene(path: Path) -> None:
-    """Print the times, cameras, layers, metrics and provenance of the scene in the folder `path`."""
-    scene = load(path)
+def show_scene(path: Path, *, base: bool = False) -> None:
+    """Print the times, cameras, layers, metrics and provenance of the scene in the folder `path`.
+
+    With its edits applied, unless the `base` is asked for.
+    """
+    stack = load_stack(path)
+    scene: Scene = load(path)
+    if not base:
+        scene = evaluate(scene, stack, folder=path)
     print_line(str(path))
+    if len(stack):
+        print_line(_describe_edits(stack, scene))
     print_line(_describe_times(scene))
     print_line(_describe_cameras(scene.cameras))
     around = _describe_coverage(scene)
@@ -53,6 +62,15 @@ def show_scene(path: Path) -> None:
             print_line(title)
             for line in _lines(values, 1):
                 print_line(line)
+
+
+def _describe_edits(stack: EditStack, scene: Scene) -> str:
+    off = sum(not edit.enabled for edit in stack.edits)
+    text = f"edits: {len(stack)}" + (f", {off} of them disabled" if off else "")
+    if not isinstance(scene, SceneView):
+        return f"{text}; not applied here"
+    hidden = ", ".join(repr(layer.name) for layer in scene.hidden)
+    return text + (f"; hidden: {hidden}" if hidden else "")
 
 
 def _describe_times(scene: Scene) -> str:
@@ -121,7 +139,9 @@ def _describe_warp(field: Field) -> str:
         name = f"{len(warp.rest_translations)} bones"
     else:
         name = type(warp).__name__.removesuffix("Warp").lower()
-    return f"{name} + residual" if isinstance(field.warp, ResidualWarp) else name
+    if isinstance(field.warp, ResidualWarp):
+        name = f"{name} + residual"
+    return f"{name} + edits over time" if isinstance(field, EditedField) else name
 
 
 def _describe_colors(surfels: Surfels) -> str:

@@ -9,6 +9,7 @@ from typing import Literal
 
 from recon4d.cli.console import print_line, progress
 from recon4d.core import Camera, InputError
+from recon4d.editors import open_view
 from recon4d.export import Drawn, camera_paths, draw_video, find_subject, read_camera_file, timeline
 from recon4d.scene import Scene, load
 
@@ -34,6 +35,7 @@ class RenderOptions:
     distance: float
     dolly_zoom: bool
     raw: bool
+    base: bool
     depth_range: str | None
     backend: Literal["auto", "reference", "cpu", "cuda", "gsplat"]
     overwrite: bool
@@ -43,7 +45,7 @@ def render_scene(path: Path, output: Path, options: RenderOptions, *, quiet: boo
     """Draw the scene in the folder `path` to `output`, and say what was drawn unless `quiet`."""
     size = None if options.size is None else _parse_size(options.size)
     depth_range = None if options.depth_range is None else _parse_range(options.depth_range)
-    scene = load(path)
+    scene = load(path) if options.base else open_view(path)
     cameras, times, fps = _plan(scene, options)
     began = time.perf_counter()
     with progress(quiet=quiet) as tell:

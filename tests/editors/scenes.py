@@ -34,7 +34,9 @@ def ball(count: int = 300, center: tuple[float, ...] = (0.0, -0.9, 0.35), degree
         opacities=torch.full((count,), 0.9),
         sh=sh,
     )
-    return Field(surfels, torch.arange(count), RigidWarp(SE3Spline.fit(TIMES, turns, places, step=0.1).to(torch.float32)))
+    return Field(
+        surfels, torch.arange(count), RigidWarp(SE3Spline.fit(TIMES, turns, places, step=0.1).to(torch.float32))
+    )
 
 
 def floor(side: int = 24, half: float = 2.0) -> Field:

@@ -1,0 +1,125 @@
+"""Edits of shape: a part enlarged without tearing it off, and deformation by handles."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recon4d.core import InputError
+from recon4d.editors import shapes
+from recon4d.editors.edited_field import plain_of, with_plain
+from recon4d.editors.edits.base import Edit
+from recon4d.editors.keys import Vector, check_range, check_vector
+from recon4d.editors.motions import check_motion, factors_of
+from recon4d.editors.selections.base import Selection, resolve
+from recon4d.editors.selections.spatial import turn
+from recon4d.editors.state import State
+from recon4d.field import Field
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScalePart(Edit, kind="scale_part"):
+    """Make a part larger or smaller at all times without tearing it off: a head, an ear.
+
+    It grows about the place where it joins the rest, and the growth fades in inside its border.
+
+    Attributes:
+        select: the part.
+        factor: of its size, or three along the canonical axes; in (0, 100].
+        pivot: the canonical place that stays; where the part joins the rest when left out.
+        falloff: width of the band inside the border over which the factor fades in, scene units; a fifth of the
+            part's depth when left out.
+    """
+
+    select: Selection
+    factor: float | Vector
+    pivot: Vector | None = None
+    falloff: float | None = None
+
+    def check(self) -> None:
+        """See `Edit.check`."""
+        for factor in factors_of(self.factor):
+            check_range("factor", factor, 1e-3, 100.0)
+        if self.pivot is not None:
+            check_vector("pivot", self.pivot)
+        if self.falloff is not None:
+            check_range("falloff", self.falloff, 0.0, 1e9)
+
+    def apply(self, state: State) -> State:
+        """See `Edit.apply`."""
+
+        def change(field: Field, mask: Tensor) -> Field:
+            return shapes.scale_region(field, mask, self.factor, pivot=self.pivot, falloff=self.falloff)
+
+        return reshaped(state, self.select, change)
+
+
+@dataclass(frozen=True)
+class HandlePose:
+    """A ball of canonical space that is held and moved as one; without a pose it pins.
+
+    Attributes:
+        center: its middle in the canonical state.
+        radius: > 0, scene units.
+        translate: scene units.
+        rotate: an axis times degrees, about its middle.
+        scale: about its middle, > 0.
+    """
+
+    center: Vector
+    radius: float
+    translate: Vector = (0.0, 0.0, 0.0)
+    rotate: Vector = (0.0, 0.0, 0.0)
+    scale: float = 1.0
+
+    def __post_init__(self) -> None:
+        check_vector("center", self.center)
+        check_range("radius", self.radius, 1e-12, 1e9)
+        check_motion(self.translate, self.rotate, self.scale)
+
+    def handle(self) -> shapes.Handle:
+        """As the deformer takes it."""
+        w, x, y, z = turn(self.rotate).tolist()
+        return shapes.Handle(self.center, self.radius, self.translate, (w, x, y, z), self.scale)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deform(Edit, kind="deform"):
+    """Pull handles, and let the surface follow as rigidly as possible; the new shape is carried through time.
+
+    Attributes:
+        select: the surfels that may move.
+        handles: what is held, and where it goes; at least one that moves.
+        reach: how far from the handles that move the change may go, scene units; all of the layer when left out.
+    """
+
+    select: Selection
+    handles: tuple[HandlePose, ...]
+    reach: float | None = None
+
+    def check(self) -> None:
+        """See `Edit.check`."""
+        if not self.handles:
+            raise InputError("handles", expected="at least one handle", got="none", fix="hold the shape somewhere")
+        if self.reach is not None:
+            check_range("reach", self.reach, 1e-12, 1e9)
+
+    def apply(self, state: State) -> State:
+        """See `Edit.apply`."""
+        handles = [handle.handle() for handle in self.handles]
+
+        def change(field: Field, mask: Tensor) -> Field:
+            selected = None if bool(mask.all()) else mask
+            return shapes.deform_field(field, handles, selected=selected, reach=self.reach)
+
+        return reshaped(state, self.select, change)
+
+
+def reshaped(state: State, select: Selection, change: Callable[[Field, Tensor], Field]) -> State:
+    """The state with the canonical surfels of a selection changed; edits over time come on top as before."""
+    masks = resolve(select, state)
+    with torch.no_grad():
+        return state.with_fields(masks, lambda field, mask: with_plain(field, change(plain_of(field), mask)))
