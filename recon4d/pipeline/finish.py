@@ -174,18 +174,21 @@ def _report(
 ) -> Report:
     cameras: Sequence[Camera] = fitted.cameras
     name, scores = measured.headline
-    psnr = scores.get("psnr_masked")
-    psnr = scores.get("psnr") if psnr is None else psnr
+    masked, whole = scores.get("psnr_masked"), scores.get("psnr")
     minutes, rest = divmod(round(sum(run.work.seconds.values())), 60)
     summary = [
-        ("-" if psnr is None else f"{psnr:.1f} dB", f"PSNR on {name}"),
+        *(
+            (f"{value:.1f} dB", f"PSNR, {what}{name}")
+            for value, what in ((masked, "subject, "), (whole, "" if masked is None else "whole picture, "))
+            if value is not None
+        ),
         (f"{sum(capture.fitted)} of {len(capture)}", "frames fitted"),
         (f"{sum(len(layer.field) for layer in scene.layers):,}", "surfels"),
         (f"{len(scene.layers)}", "layers"),
         (f"{minutes} min {rest} s" if minutes else f"{rest} s", "of work"),
     ]
     if coverage is not None:
-        summary.insert(1, (f"{coverage.azimuth_degrees:.0f}\u00b0", "seen around"))
+        summary.insert(1 if masked is None else 2, (f"{coverage.azimuth_degrees:.0f}\u00b0", "seen around"))
     facts = [
         ("input", run.source.dataset.description),
         ("SHA-256 of the input", run.source.digest),

@@ -19,7 +19,8 @@ import recon4d
 from recon4d.core import InputError, SE3Spline
 from recon4d.data.files import read_json
 from recon4d.data.motion import StageCache
-from recon4d.pipeline import assemble, events, prepare, resources, second_look, work
+from recon4d.data.motion.cameras.record import MAY_TURN
+from recon4d.pipeline import assemble, events, placing, prepare, resources, second_look, work
 from recon4d.pipeline.finish import Outcome, write_result
 from recon4d.pipeline.run import Clock, Run
 from recon4d.pipeline.settings import ReconstructSettings
@@ -142,10 +143,13 @@ def _work_through(run: Run) -> Outcome:
     roots: tuple[SE3Spline | None, ...] = ()
     if solution.health.chosen in ("scene", "rotation") and objects and source.film:
         with run.stage("subject") as tell:
+            solution = placing.centred(clip, objects[0], solution)
             for masks in objects:
                 root, record = subject_path(clip, masks, solution, cache, tell, settings.seed)
-                roots = (*roots, root)
+                roots = (*roots, root or placing.standing_path(clip, masks, solution))
                 run.done(record)
+        if all(record.confident for record in run.records if record.stage == "subject"):
+            run.withdraw(MAY_TURN)
     known = prepare.Prepared(clip, objects, mask_health, solution, tracks, roots)
     has_test = bool(source.posed and source.dataset.split("test"))
     split = split_frames(clip, settings, posed=source.posed, has_test=has_test)

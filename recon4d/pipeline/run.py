@@ -78,6 +78,14 @@ class Run:
             replace(record, warnings=(), confident=True) if record.stage == stage else record for record in self.records
         ]
 
+    def withdraw(self, text: str) -> None:
+        """Drop one warning: what came later has answered it."""
+        self.warnings = [other for other in self.warnings if other != text]
+        self.records = [
+            replace(record, warnings=tuple(other for other in record.warnings if other != text))
+            for record in self.records
+        ]
+
     def warn(self, text: str) -> None:
         """Tell the user something once."""
         if text not in self.warnings:

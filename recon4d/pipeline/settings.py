@@ -23,7 +23,7 @@ _MOST_NODES = 48  # The gradient of a grid is as large as the grid.
 KEEP_OUT_FROM = 20  # Frames; shorter clips cannot spare any.
 
 MOTION_PERCENT = 0.4  # Of the long side: neighbours that are nearer are not all needed to follow motion.
-MEASURED = 160  # Of frames that are kept out, at most so many are measured by.
+MEASURED = 100  # Of frames that are kept out, at most so many are measured by.
 
 
 @dataclass(frozen=True)

@@ -2,13 +2,11 @@
 
 Structure from motion on the background gives the camera in the world; on the subject, the camera relative to the
 subject.  Together they say where the subject is and how it is turned at every moment, up to its size: a small thing
-near by looks like a large one far away.  It is taken to stand as far away as the background at its feet; where the
-camera only turns, and so gives no depth, as far away as the world's origin.
+near by looks like a large one far away.  It is taken to stand as far away as the background tells (`placing.py`); where
+the camera only turns, and so gives no depth, as far away as the world's origin.
 """
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -18,13 +16,14 @@ from torch import Tensor
 from recon4d.core import SE3Spline, quaternion, rigid
 from recon4d.data.motion import CameraSettings, CameraSolution, Clip, StageCache, solve_cameras
 from recon4d.data.motion.stage import Progress
+from recon4d.pipeline.placing import depths
 from recon4d.pipeline.stages import StageRecord
 
 LEAST_TURN_DEGREES = 15.0  # Bending alone looks like turning by up to so much.
 _MOST_CONTROLS = 60  # Poses are solved in about so many keyframes; what is between them is noise.
 _FRAMES_PER_CONTROL = 3.0
-_NEAR_FEET = 12  # points of the background that tell a depth
-_SUBJECT = 128
+_FAR_SIDE = 0.4  # Behind its middle, in its own units: nine tenths of its points are within 1.
+_NEAR_PERCENT = 30.0
 
 
 def subject_path(
@@ -72,7 +71,7 @@ def subject_path(
         return None, StageRecord("subject", "no turn", "it keeps facing the same way", facts, details=tuple(rows))
     size = _size(clip, masks, solution, against)
     if size is None:
-        why = "no background point near its feet tells how far it is"
+        why = "no point of the background tells how far it is"
         return None, StageRecord("subject", "no turn", why, facts, confident=False, details=tuple(rows))
     path = _smooth(clip.times, torch.stack(_world_from_object(solution, against, size)), _known(solution, against))
     chosen = f"turns: {health.range_degrees:.0f} degrees of it are seen"
@@ -108,31 +107,19 @@ def turn_degrees(solution: CameraSolution, against: CameraSolution) -> float:
 def _size(
     clip: Clip, masks: UInt8[np.ndarray, "t h w"], solution: CameraSolution, against: CameraSolution
 ) -> float | None:
-    """Units of the world in one unit of the subject: the median over frames of depth at its feet over its own depth."""
-    points = torch.from_numpy(np.asarray(solution.points)).double()
-    own = [float(relative.cam_from_world[2, 3]) for relative in against.cameras]
+    """Units of the world in one unit of the subject: its depth in the world over its own depth, rather low."""
+    own = np.array([float(relative.cam_from_world[2, 3]) for relative in against.cameras])
     if solution.health.chosen == "rotation":
         # Where a camera that only turns has its world's origin.
         begin = float(solution.cameras[0].cam_from_world[:3, 3].norm())
         return begin / float(np.median(own)) if begin > 0 and np.median(own) > 0 else None
-    if len(points) < _NEAR_FEET:
+    frames, depth = depths(clip, masks, solution)
+    rows = frames.astype(int)
+    ahead = own[rows] > 0
+    if not ahead.any():
         return None
-    ratios = []
-    for index, camera in enumerate(solution.cameras):
-        rows, columns = np.nonzero(masks[index] >= _SUBJECT)
-        if not len(rows):
-            continue
-        feet = torch.tensor([columns.mean() + 0.5, rows.max() + 0.5], dtype=torch.float64)
-        pixels, depth = replace(camera).to(torch.float64).project(points)
-        height, width = clip.frames.shape[1:3]
-        inside = (depth > 0) & (pixels >= 0).all(-1) & (pixels[:, 0] < width) & (pixels[:, 1] < height)
-        if int(inside.sum()) < _NEAR_FEET:
-            continue
-        away = (pixels[inside] - feet) * torch.tensor([1.0, 2.0], dtype=torch.float64)
-        near = away.norm(dim=1).topk(_NEAR_FEET, largest=False).indices
-        if own[index] > 0:
-            ratios.append(float(depth[inside][near].median()) / own[index])
-    return float(np.median(ratios)) if ratios else None
+    # Its far side is no farther than what it hides.
+    return float(np.percentile(depth[ahead] / (own[rows[ahead]] + _FAR_SIDE), _NEAR_PERCENT))
 
 
 def _smooth(times: Float64[np.ndarray, " t"], poses: Tensor, known: Bool[np.ndarray, " t"]) -> SE3Spline:

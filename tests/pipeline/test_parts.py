@@ -188,8 +188,8 @@ def test_a_protocol_measures_some_of_many_frames():
     assert len(measured) == MEASURED
     assert (measured % 4 != 0).all()
     assert (measured[0], measured[-1]) == (1, 462)
-    assert np.diff(measured).max() <= 4
-    assert "160 of them" in split.rule
+    assert np.diff(measured).max() <= 6
+    assert "100 of them" in split.rule
 
 
 @pytest.mark.parametrize(("posed", "asked", "fitted", "followed"), [

@@ -11,6 +11,8 @@ from jaxtyping import Bool, Float64, Int32
 from recon4d.core import Camera, InputError
 
 CameraMode = Literal["auto", "given", "static", "scene", "object"]
+MAY_TURN = "these are the camera's poses: where the subject itself turns, object mode may show more sides"
+"""Warns of cameras that were solved on the background although there is a subject."""
 CAMERA_MODES: tuple[CameraMode, ...] = ("auto", "given", "static", "scene", "object")
 
 

@@ -24,6 +24,7 @@ from recon4d.data.motion.cameras.growth import Grown, grow
 from recon4d.data.motion.cameras.loops import close_loops
 from recon4d.data.motion.cameras.mapping import Model, longest, map_tracks, pixel_scale
 from recon4d.data.motion.cameras.record import (
+    MAY_TURN,
     Attempt,
     BackgroundMotion,
     CameraHealth,
@@ -353,9 +354,7 @@ class _Solver:
                     "no view was seen again: a subject that bends may be seen to turn more or less than it does"
                 )
         elif self.masks is not None:
-            notes.append(
-                "these are the camera's poses: where the subject itself turns, object mode may show more sides"
-            )
+            notes.append(MAY_TURN)
         if model.timed_out:
             notes.append("mapping was stopped by its time limit: another run may give other poses")
         poses, points = between.tidy_world(poses, model.points)
