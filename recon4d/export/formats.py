@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 
 from recon4d.core import InputError
@@ -34,8 +35,33 @@ class Format:
     export: Exporter
 
 
-# An entry names a function of this file that imports the exporter when it is called, so that the list costs nothing.
-FORMATS: dict[str, Format] = {}
+def _later(module: str, name: str) -> Exporter:
+    """The exporter of that name in a module of this room, imported when it is called: so the list costs nothing."""
+
+    def export(scene: Scene, request: ExportRequest) -> ExportResult:
+        exporter: Exporter = getattr(import_module(f"recon4d.export.{module}"), name)
+        return exporter(scene, request)
+
+    return export
+
+
+FORMATS: dict[str, Format] = {
+    "splats": Format("Gaussian splats of one moment", (".ply",), _later("splats.export", "export_splats")),
+    "splats-2d": Format("the same, flat (2DGS)", (".ply",), _later("splats.export", "export_flat_splats")),
+    "splat-sequence": Format("Gaussian splats of all moments", (), _later("splats.export", "export_splat_sequence")),
+    "splats-glb": Format("Gaussian splats as glTF", (".glb",), _later("splats.export", "export_splat_glb")),
+    "sog": Format("packed splats, by splat-transform", (".sog",), _later("splats.export", "export_packed_splats")),
+    "spz": Format("packed splats, by splat-transform", (".spz",), _later("splats.export", "export_packed_splats")),
+    "nerfstudio": Format("cameras, pictures and points", (), _later("cameras_out", "export_nerfstudio")),
+    "colmap": Format("cameras, pictures and points", (), _later("cameras_out", "export_colmap")),
+    "colmap-text": Format("the same as text", (), _later("cameras_out", "export_colmap_text")),
+    "depth": Format("depth as PNG and OpenEXR", (), _later("depth_out", "export_depth")),
+    "video": Format(
+        "H.264, by the scene's own cameras", (".mp4", ".m4v", ".mov", ".mkv"), _later("video_out", "export_video")
+    ),
+    "web": Format("a page that plays the scene offline", (".html",), _later("web.export", "export_page")),
+    "web-folder": Format("the same as a folder", (), _later("web.export", "export_folder")),
+}
 
 
 def export_scene(scene: Scene, name: str, request: ExportRequest) -> ExportResult:
