@@ -488,6 +488,33 @@ def edit(
     edit_scene(scene, script, EditOptions(dry_run, replace, undo, redo, list, remove, enable, disable), quiet=quiet)
 
 
+def view(
+    scene: Annotated[Path, tyro.conf.Positional],
+    host: str = "127.0.0.1",
+    port: int = 8080,
+    input: Path | None = None,
+    memory: int = 512,
+    open: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Look at a scene and edit it in a web browser.
+
+    Args:
+        scene: the scene folder, NAME.r4d.
+        host: address to bind to; 127.0.0.1 is this machine only, 0.0.0.0 all networks. Only browsers with a link get
+            in, and a link works once.
+        port: port; the next free one where it is taken.
+        input: the film, folder of images or data set that the scene was made from, for comparisons; looked for beside
+            the scene by default.
+        memory: megabytes of frames that are kept ready.
+        open: open the page in your browser.
+        quiet: print nothing but the link.
+    """
+    from recon4d.cli.view import view_scene
+
+    view_scene(scene, host=host, port=port, input_path=input, memory_mb=memory, open_browser=open, quiet=quiet)
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "backends": backends,
     "demo": demo,
@@ -498,6 +525,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "reconstruct": reconstruct,
     "render": render,
     "synthesize": synthesize,
+    "view": view,
 }
 
 

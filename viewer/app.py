@@ -1,0 +1,87 @@
+"""The viewer as a whole: a hardened server, the project, and a session with its panels for every browser.
+
+Does NOT parse arguments or print; `recon4d.cli.view` does.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recon4d.viewer import commands
+from recon4d.viewer.access import check_host
+from recon4d.viewer.frames import DEFAULT_BYTES
+from recon4d.viewer.panels.window import Window
+from recon4d.viewer.project import Project
+from recon4d.viewer.server import Server, check_port
+from recon4d.viewer.session import Session
+from recon4d.viewer.shared import Shared
+from recon4d.viewer.text import shown
+
+if TYPE_CHECKING:
+    import viser
+
+
+class Viewer:
+    """A running viewer.
+
+    Args:
+        project: what is looked at.
+        host: address to bind to; links are the only way in, whatever it is.
+        port: port, or the next free one; 0 lets the system choose.
+        input_path: the film or data set that the scene was made from, for comparisons; looked for where None.
+        memory: bytes of packed frames that are kept.
+
+    Raises:
+        InputError: a wrong host or port.
+    """
+
+    def __init__(
+        self,
+        project: Project,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 8080,
+        input_path: Path | None = None,
+        memory: int = DEFAULT_BYTES,
+    ) -> None:
+        self.project = project
+        self.sessions: dict[int, Session] = {}
+        title = "recon4d" if project.folder is None else f"recon4d \u00b7 {project.folder.name}"
+        check_host(host), check_port(port)
+        self.shared = Shared(project, input_path, memory, lambda: self.link)
+        self.server = Server(host, port, shown(title))
+        self._prepare(self.server.viser)
+
+    @property
+    def link(self) -> str:
+        """A new address that opens the viewer in one browser, once."""
+        return self.server.access.link()
+
+    def stop(self) -> None:
+        """End all sessions and the server."""
+        self.shared.painter.stop()
+        for session in list(self.sessions.values()):
+            session.close()
+        self.server.stop()
+
+    def _prepare(self, server: viser.ViserServer) -> None:
+        space = self.shared.space
+        server.scene.set_up_direction(tuple(space.up))
+        server.gui.configure_theme(show_logo=False, show_share_button=False, brand_color=(214, 106, 38))
+        first = space.page_camera(self.project.view.cameras[0])
+        start = server.initial_camera
+        start.up, start.position, start.look_at, start.fov = first.up, first.position, first.look_at, first.fov
+        server.on_client_connect(self._connect)
+        server.on_client_disconnect(self._disconnect)
+
+    def _connect(self, client: viser.ClientHandle) -> None:
+        session = Session(self.shared, client)
+        self.sessions[client.client_id] = session
+        session.start()
+        commands.register(session, Window(session))
+
+    def _disconnect(self, client: viser.ClientHandle) -> None:
+        session = self.sessions.pop(client.client_id, None)
+        if session is not None:
+            session.close()

@@ -1,0 +1,76 @@
+"""Things of the page that lie over the pictures: trails of points through time, and the mesh of the scene.
+
+Does NOT draw splats or pictures.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from recon4d.viewer.identity import identity
+from recon4d.viewer.splats import base_colors
+
+if TYPE_CHECKING:
+    from recon4d.viewer.session import Session
+
+_TRAILS = 500
+_MOMENTS = 24
+_TRAILS_NAME = "/overlays/trails"
+
+
+class Trails:
+    """The paths of some points around the present moment, of one client."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._shown: object = None
+        session.on_look.append(self.refresh)
+        session.on_change.append(self.refresh)
+        session.on_time.append(self.refresh)
+
+    def refresh(self) -> None:
+        """Show the trails that belong to the scene and the moment, or none in other modes."""
+        session = self.session
+        wanted = session.look.mode == "Trails" and not session.playback.playing
+        key = (identity(session.project.view), session.playback.time) if wanted else None
+        if key == self._shown:
+            return
+        self._shown = key
+        scene = session.scene
+        if (known := scene.get_handle_by_name(_TRAILS_NAME)) is not None:
+            known.remove()
+        if not wanted:
+            return
+        points, colors = self._paths()
+        if len(points):
+            scene.add_line_segments(_TRAILS_NAME, points, colors, thickness=1.6)
+
+    def _paths(self) -> tuple[np.ndarray, np.ndarray]:
+        """[S, 2, 3] segments in the page, and their colours as bytes; bright at the present, faint far from it."""
+        clock, space = self.session.playback, self.session.shared.space
+        times = np.linspace(clock.first, clock.last, _MOMENTS)
+        moving = [layer for layer in self.session.project.view.layers if layer.kind == "object" and len(layer.field)]
+        segments, colors = [], []
+        share = np.abs(times[:-1] - clock.time) / max(clock.last - clock.first, 1e-9)
+        for layer in moving:
+            count = max(1, _TRAILS // len(moving))
+            rows = torch.linspace(0, len(layer.field) - 1, min(count, len(layer.field))).long()
+            part = layer.field.select(rows)
+            with torch.no_grad():
+                centers = space.to_page(part.at_times(torch.from_numpy(times)).centers.double().numpy())
+                color = (255 * base_colors(part.canonical).clamp(0, 1)).numpy()
+            pairs = np.stack([centers[:-1], centers[1:]], axis=2)  # [T, R, 2, 3]
+            segments.append(pairs.reshape(-1, 2, 3))
+            vivid = 255 * (1 - share)[:, None, None] + share[:, None, None] * color[None]
+            vivid[..., 1] *= 0.75
+            vivid[..., 2] *= 0.35
+            colors.append(np.repeat(vivid.reshape(-1, 1, 3), 2, axis=1))
+        if not segments:
+            return np.zeros((0, 2, 3), np.float32), np.zeros((0, 2, 3), np.uint8)
+        return (
+            np.concatenate(segments).astype(np.float32),
+            np.concatenate(colors).clip(0, 255).astype(np.uint8),
+        )

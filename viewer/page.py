@@ -1,0 +1,36 @@
+"""The page that browsers get: viser's own, under our name, with files that can be dropped on it.
+
+Does NOT hold anything of a scene: all of that comes over the socket.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib.resources import files
+
+TITLE = "recon4d"
+
+# A file that is dropped anywhere goes to the upload button, as if it had been chosen there.
+_DROP = """
+<script>
+addEventListener("dragover", (event) => event.preventDefault());
+addEventListener("drop", (event) => {
+  event.preventDefault();
+  const input = document.querySelector('input[type="file"]');
+  if (!input || !event.dataTransfer.files.length) return;
+  const one = new DataTransfer();
+  one.items.add(event.dataTransfer.files[0]);
+  input.files = one.files;
+  input.dispatchEvent(new Event("change", { bubbles: true }));
+});
+</script>
+"""
+
+
+@cache
+def branded() -> bytes:
+    """The page as it is sent."""
+    text = files("viser").joinpath("client", "build", "index.html").read_text(encoding="utf-8")
+    text = text.replace("<title>Viser</title>", f"<title>{TITLE}</title>", 1)
+    head, mark, rest = text.partition("</head>")
+    return (head + _DROP + mark + rest).encode()

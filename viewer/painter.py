@@ -1,0 +1,97 @@
+"""Draws exact pictures for all clients, one after the other: for each client only the newest wish counts.
+
+A wish is drawn small first, so that something is seen at once, and then in full.  A newer wish of the same client
+takes the place of one that has not begun, and is begun before the older one's full picture.
+
+Does NOT know what is drawn: wishes are functions of a size.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+_SMALL = 2.5  # times as many pixels a side in the full picture
+_WORTH = 240  # pixels of the longer side, below which there is no small picture first
+
+P = TypeVar("P")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, eq=False)
+class Wish(Generic[P]):
+    """What a client wants to see.
+
+    Attributes:
+        width, height: of the full picture.
+        draw: makes the picture at a size.
+        show: is given the picture, and whether it is the full one.
+    """
+
+    width: int
+    height: int
+    draw: Callable[[int, int], P]
+    show: Callable[[P, bool], None]
+
+
+class Painter(Generic[P]):
+    """One thread that draws."""
+
+    def __init__(self) -> None:
+        self._wishes: OrderedDict[Hashable, tuple[Wish[Any], bool]] = OrderedDict()
+        self._changed = threading.Condition()
+        self._stopped = False
+        self._thread = threading.Thread(target=self._work, name="recon4d-painter", daemon=True)
+        self._thread.start()
+
+    def wish(self, client: Hashable, wish: Wish[P]) -> None:
+        """Ask for a picture; what the client has asked for before is forgotten."""
+        with self._changed:
+            self._wishes.pop(client, None)
+            small = max(wish.width, wish.height) > _WORTH
+            self._wishes[client] = (wish, small)
+            self._changed.notify()
+
+    def forget(self, client: Hashable) -> None:
+        """Draw nothing more for a client; a picture that is being drawn is not shown any more."""
+        with self._changed:
+            self._wishes.pop(client, None)
+            self._wishes[client] = (_NOTHING, False)
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """End the thread."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify()
+        self._thread.join(timeout=5)
+
+    def _work(self) -> None:
+        while True:
+            with self._changed:
+                while not self._wishes and not self._stopped:
+                    self._changed.wait()
+                if self._stopped:
+                    return
+                client, (wish, small) = self._wishes.popitem(last=False)
+                if wish is _NOTHING:
+                    continue
+            try:
+                share = _SMALL if small else 1.0
+                picture = wish.draw(max(1, round(wish.width / share)), max(1, round(wish.height / share)))
+                with self._changed:
+                    newer = client in self._wishes
+                    if small and not newer:
+                        self._wishes[client] = (wish, False)
+                if not newer:
+                    wish.show(picture, not small)
+            except Exception:
+                # One picture that fails must not end all others.
+                _log.exception("a picture could not be drawn")
+
+
+_NOTHING: Wish[object] = Wish(1, 1, lambda width, height: None, lambda picture, full: None)
