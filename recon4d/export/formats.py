@@ -49,12 +49,15 @@ USD_SUFFIXES = (".usdz", ".usdc", ".usda")
 
 FORMATS: dict[str, Format] = {
     "glb": Format("animated, textured meshes (glTF)", (".glb",), _later("gltf.exporter", "export_glb")),
+    "obj-sequence": Format("a textured mesh for every moment", (), _later("sequences", "export_obj_sequence")),
+    "ply-sequence": Format("a coloured mesh for every moment", (), _later("sequences", "export_ply_sequence")),
     "splats": Format("Gaussian splats of one moment", (".ply",), _later("splats.export", "export_splats")),
     "splats-2d": Format("the same, flat (2DGS)", (".ply",), _later("splats.export", "export_flat_splats")),
     "splat-sequence": Format("Gaussian splats of all moments", (), _later("splats.export", "export_splat_sequence")),
     "splats-glb": Format("Gaussian splats as glTF", (".glb",), _later("splats.export", "export_splat_glb")),
     "sog": Format("packed splats, by splat-transform", (".sog",), _later("splats.export", "export_packed_splats")),
     "spz": Format("packed splats, by splat-transform", (".spz",), _later("splats.export", "export_packed_splats")),
+    "usd": Format("animated meshes (USD)", USD_SUFFIXES, _later("usd.export", "export_usd")),
     "usd-surfels": Format("surfels as USD particle fields", USD_SUFFIXES, _later("usd.export", "export_usd_surfels")),
     "nerfstudio": Format("cameras, pictures and points", (), _later("cameras_out", "export_nerfstudio")),
     "colmap": Format("cameras, pictures and points", (), _later("cameras_out", "export_colmap")),
