@@ -8,4 +8,5 @@ trains.  It is the only room that knows viser.
 """
 
 from recon4d.viewer.app import Viewer as Viewer
+from recon4d.viewer.live import LiveViewer as LiveViewer
 from recon4d.viewer.project import Project as Project

@@ -65,15 +65,25 @@ class Viewer:
             session.close()
         self.server.stop()
 
+    def scene_replaced(self) -> None:
+        """The project's scene has another size and place: the page's space, and all cameras, are found anew."""
+        self.shared.scene_replaced()
+        self._stand(self.server.viser)
+        for session in list(self.sessions.values()):
+            session.go_to(self.shared.space.page_camera(self.project.view.cameras[0]))
+
     def _prepare(self, server: viser.ViserServer) -> None:
-        space = self.shared.space
-        server.scene.set_up_direction(tuple(space.up))
         server.gui.configure_theme(show_logo=False, show_share_button=False, brand_color=(214, 106, 38))
-        first = space.page_camera(self.project.view.cameras[0])
-        start = server.initial_camera
-        start.up, start.position, start.look_at, start.fov = first.up, first.position, first.look_at, first.fov
+        self._stand(server)
         server.on_client_connect(self._connect)
         server.on_client_disconnect(self._disconnect)
+
+    def _stand(self, server: viser.ViserServer) -> None:
+        """Where browsers begin: at the first input camera."""
+        space = self.shared.space
+        server.scene.set_up_direction(tuple(space.up))
+        first, start = space.page_camera(self.project.view.cameras[0]), server.initial_camera
+        start.up, start.position, start.look_at, start.fov = first.up, first.position, first.look_at, first.fov
 
     def _connect(self, client: viser.ClientHandle) -> None:
         session = Session(self.shared, client)

@@ -32,7 +32,7 @@ _EDGE_ON, _FULL = 0.15, 0.6  # cosine to the camera from which a surfel begins t
 _SAMPLE = 2000
 
 
-def surfel_confidence(scene: Scene) -> dict[str, Float[Tensor, " n"]]:
+def surfel_confidence(scene: Scene) -> dict[str, Float[Tensor, " _"]]:
     """How surely each surfel was seen, 0 to 1, by the name of its layer."""
     counts = [len(layer.field) for layer in scene.layers]
     best = torch.zeros(sum(counts))

@@ -34,8 +34,8 @@ _TINT, _UNSEEN_TINT = 0.45, 0.7  # how much of the colour a mark takes
 _SOLID = 0.5
 _RIM = 0.55  # share of selected coverage at which the outline of a selection runs
 
-Marks = Mapping[str, Bool[Tensor, " n"]]
-Confidences = Mapping[str, Float[Tensor, " n"]]
+Marks = Mapping[str, Bool[Tensor, " _"]]
+Confidences = Mapping[str, Float[Tensor, " _"]]
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,6 +74,10 @@ class Gate:
             self._add(message)
         elif kind == "ViewerCameraMessage":
             _check_camera(message)
+        elif kind == "GuiUpdateMessage" and not (
+            isinstance(message.get("uuid"), str) and isinstance(message.get("updates"), dict)
+        ):
+            raise RefusedError("a control without a value")
 
     def _begin(self, message: dict[str, Any]) -> None:
         transfer, size, parts = message.get("transfer_uuid"), message.get("size_bytes"), message.get("part_count")

@@ -30,6 +30,7 @@ class Playback:
     playing: bool = False
     loop: bool = True
     speed: float = 1.0
+    _beyond: float = 0.0  # seconds after the last frame, before the first is shown again
 
     def __post_init__(self) -> None:
         self.time = self.clamped(self.time)
@@ -55,11 +56,11 @@ class Playback:
 
     def seek(self, time: float) -> None:
         """Show another moment."""
-        self.time = self.clamped(time)
+        self.time, self._beyond = self.clamped(time), 0.0
 
     def seek_frame(self, frame: int) -> None:
         """Show a frame, the nearest there is."""
-        self.time = float(self.frame_times[min(max(frame, 0), len(self.frame_times) - 1)])
+        self.seek(float(self.frame_times[min(max(frame, 0), len(self.frame_times) - 1)]))
 
     def step(self, frames: int) -> None:
         """Go so many frames on, or back; stops playing.  Runs around the ends where it loops."""
@@ -73,19 +74,21 @@ class Playback:
         """Go on, from the beginning where the end has been reached."""
         self.playing = len(self.frame_times) > 1
         if not self.loop and self.time >= self.last and self.speed > 0:
-            self.time = self.first
+            self.seek(self.first)
         if not self.loop and self.time <= self.first and self.speed < 0:
-            self.time = self.last
+            self.seek(self.last)
 
     def advance(self, seconds: float) -> None:
         """Let so many seconds pass; nothing happens unless it plays."""
         if not self.playing:
             return
-        time, span = self.time + seconds * self.speed, self.last - self.first
+        time, span = self.time + self._beyond + seconds * self.speed, self.last - self.first
         if self.loop:
             # The step from the last frame back to the first takes as long as one between frames.
             round_trip = span + span / max(len(self.frame_times) - 1, 1)
-            self.time = self.clamped(self.first + (time - self.first) % round_trip)
+            along = (time - self.first) % round_trip
+            self._beyond = max(along - span, 0.0)
+            self.time = self.clamped(self.first + along)
         else:
             self.time = self.clamped(time)
             self.playing = self.first < time < self.last

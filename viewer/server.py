@@ -14,6 +14,7 @@ import contextlib
 import io
 import logging
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from http import HTTPStatus
 from typing import Any
@@ -73,6 +74,8 @@ class Server:
     """
 
     def __init__(self, host: str, port: int, label: str) -> None:
+        # A browser may leave at any moment: that a message no longer reaches it is no news.
+        warnings.filterwarnings("ignore", message="Queued a .* on a closed connection", category=UserWarning)
         self.access = Access(host, port)
         self._connected = 0
         with _BUILDING, _wrapped(self._serve), contextlib.redirect_stdout(io.StringIO()):

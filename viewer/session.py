@@ -129,7 +129,13 @@ class Session:
     def camera(self, width: int | None = None, height: int | None = None) -> Camera:
         """The client's camera, at the size of its window or another."""
         page = self.client.camera
-        return self.shared.space.camera(page, width or page.image_width, height or page.image_height)
+        return self.shared.space.camera(
+            page.wxyz,
+            page.position,
+            page.fov,
+            width=width or max(page.image_width, 1),
+            height=height or max(page.image_height, 1),
+        )
 
     def go_to(self, view: PageView) -> None:
         """Put the client's camera elsewhere."""

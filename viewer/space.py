@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -19,14 +18,6 @@ from recon4d.export import find_subject
 from recon4d.scene import Scene
 
 Point = Float[np.ndarray, " 3"]
-
-
-class PageCamera(Protocol):
-    """A camera as the page tells of it: OpenCV axes, in the page's space."""
-
-    wxyz: Float[np.ndarray, " 4"]
-    position: Float[np.ndarray, " 3"]
-    fov: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,13 +49,28 @@ class Space:
         """Points of the page in the scene."""
         return points_in_page / self.factor + self.middle
 
-    def camera(self, page: PageCamera, width: int, height: int) -> Camera:
-        """The page's camera as one of the scene, float64, for images of a size; `fov` is vertical, in radians."""
-        focal = 0.5 * height / math.tan(page.fov / 2)
+    def camera(
+        self,
+        wxyz: Float[np.ndarray, " 4"],
+        position: Float[np.ndarray, " 3"],
+        fov: float,
+        *,
+        width: int,
+        height: int,
+    ) -> Camera:
+        """A camera of the page as one of the scene, float64.
+
+        Args:
+            wxyz: world_from_cam, OpenCV axes.
+            position: page units.
+            fov: full vertical field of view, radians.
+            width, height: of the images.
+        """
+        focal = 0.5 * height / math.tan(fov / 2)
         K = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=torch.float64)
-        turn = quaternion.normalize(torch.as_tensor(np.asarray(page.wxyz, dtype=np.float64)))
+        turn = quaternion.normalize(torch.as_tensor(np.asarray(wxyz, dtype=np.float64)))
         world_from_cam = quaternion.to_matrix(turn)
-        position = torch.from_numpy(self.to_world(np.asarray(page.position, dtype=np.float64)))
+        position = torch.from_numpy(self.to_world(np.asarray(position, dtype=np.float64)))
         pose = torch.eye(4, dtype=torch.float64)
         pose[:3, :3] = world_from_cam.T
         pose[:3, 3] = -world_from_cam.T @ position

@@ -78,7 +78,13 @@ class Stage:
         if width < 1 or height < 1:
             return
         share = min(1.0, MAX_SIDE / max(width, height))
-        whole = self.shared.space.camera(page, max(1, round(width * share)), max(1, round(height * share)))
+        whole = self.shared.space.camera(
+            page.wxyz,
+            page.position,
+            page.fov,
+            width=max(1, round(width * share)),
+            height=max(1, round(height * share)),
+        )
 
         def draw(w: int, h: int) -> exact.Picture:
             return exact.draw(view, time, whole.resized(w, h), look, selected=marks, confidence=confidence)

@@ -86,7 +86,7 @@ class Uploads:
             try:
                 read_asset(temporary, surfels=_CHECKED_WITH)
             except InputError as error:
-                what = error.what.replace(temporary, plain)
+                what = error.what.replace(temporary, plain).replace(Path(temporary).name, plain)
                 raise InputError(what, expected=error.expected, got=error.got, fix=error.fix) from None
             except (MemoryError, OverflowError, RecursionError):
                 raise InputError(plain, expected="an asset", got="one beyond all bounds", fix="use another") from None

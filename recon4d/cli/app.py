@@ -84,6 +84,7 @@ def reconstruct(
     keep_work: bool = False,
     quiet: bool = False,
     json: bool = False,
+    view: bool = False,
 ) -> None:
     """Reconstruct a moving scene from a video, a folder of images, or a data set with cameras.
 
@@ -115,6 +116,7 @@ def reconstruct(
         keep_work: leave the hidden work folder, so that a later run with other settings is quicker.
         quiet: print nothing but errors.
         json: one JSON object a line on standard output.
+        view: watch the scene grow in a web browser; the link is printed on standard error.
     """
     from recon4d.cli.reconstruct import make_scene, parse_keep_out
     from recon4d.pipeline import ReconstructSettings
@@ -143,6 +145,7 @@ def reconstruct(
         keep_work=keep_work,
         quiet=quiet,
         as_json=json,
+        view=view,
     )
 
 

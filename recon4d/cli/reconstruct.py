@@ -51,6 +51,7 @@ def make_scene(
     quiet: bool,
     as_json: bool,
     config: FitConfig | None = None,
+    view: bool = False,
 ) -> Reconstructed:
     """Reconstruct, show how it goes, and say where the result is.
 
@@ -58,6 +59,7 @@ def make_scene(
         source, output, settings, resume, overwrite, keep_work, config: see `recon4d.pipeline.reconstruct`.
         quiet: print nothing but errors.
         as_json: one JSON object a line on standard output, instead of words.
+        view: show the scene in a browser while it is made.
 
     Raises:
         InputError: what the user can mend; with `as_json` it is told as an event too.
@@ -66,7 +68,7 @@ def make_scene(
     if quiet and as_json:
         raise InputError("--quiet", expected="one of --quiet and --json", got="both", fix="leave one of them out")
     try:
-        with _shown(quiet=quiet, as_json=as_json) as listen:
+        with _shown(quiet=quiet, as_json=as_json) as told, _watched(told, view=view, as_json=as_json) as listen:
             result = reconstruct(
                 source,
                 output,
@@ -141,6 +143,36 @@ def _shown(*, quiet: bool, as_json: bool) -> Iterator[Listener]:
                 yield bars
         else:
             yield _Lines()
+
+
+@contextmanager
+def _watched(told: Listener, *, view: bool, as_json: bool) -> Iterator[Listener]:
+    """A listener that also shows the live model in a browser, where that is asked for."""
+    if not view:
+        yield told
+        return
+    from recon4d.viewer import LiveViewer
+
+    live = LiveViewer()
+    if as_json:
+        _line({"event": "view", "link": live.link})
+    else:
+        print(f"Watch it in a browser; this link works once:\n  {live.link}", file=sys.stderr, flush=True)
+
+    def listen(event: Event) -> None:
+        told(event)
+        match event:
+            case StageStarted(stage):
+                live.tell(f"Now: {stage}.")
+            case Fitting(snapshot, left):
+                rest = "" if left is None else f", {left:.0f} s left"
+                words = f"Step {snapshot.step} of {snapshot.iterations}, {_fit_text(event)}{rest}."
+                live.show(snapshot.model.frozen_layers, words, last=snapshot.step == snapshot.iterations)
+
+    try:
+        yield listen
+    finally:
+        live.stop()
 
 
 def as_record(event: Event) -> dict[str, object]:
