@@ -29,6 +29,7 @@ from recon4d.data.motion import (
     solve_cameras,
     track_points,
 )
+from recon4d.data.motion.sharpness import BLURRED, clip_blur
 from recon4d.data.motion.stage import Progress, array_digest
 from recon4d.pipeline.settings import MOTION_PERCENT, ReconstructSettings, is_learned
 from recon4d.pipeline.source import Source
@@ -85,9 +86,12 @@ def read_clip(
         ("size", f"{clip.width}x{clip.height} (of {clip.source_size[0]}x{clip.source_size[1]})"),
         ("length", f"{clip.times[-1] - clip.times[0]:.2f} s at {clip.fps:.4g} frames a second"),
         ("keyframes", str(len(clip.keyframes))),
+        ("blur", f"{(blur := clip_blur(clip)):.2f} (0.2 to 0.35 is sharp)"),
     )
     # Thinning out is the stage's purpose, no problem; everything else that was lost or assumed is told.
     notes = tuple(text for text in clip.problems if "chosen evenly in motion" not in text)
+    if blur > BLURRED:
+        notes = (*notes, "the pictures are blurred: details that none of them shows cannot come out")
     return clip, StageRecord("ingest", f"{used}, {clip.width}x{clip.height}", why, facts, notes)
 
 
