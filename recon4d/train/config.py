@@ -63,7 +63,7 @@ class Weights:
     mask: float = 0.1
     normal: float = 0.3
     distortion: float = 0.0
-    rigidity: float = 0.1
+    rigidity: float = 0.3
     acceleration: float = 1.0
     entropy: float = 0.002
     scale: float = 0.01
@@ -92,6 +92,7 @@ class FitConfig:
         levels: (fraction from which on, factor by which images are made smaller), coarse to fine.
         warm_up: until when shapes wait and motion alone is learned, from the canonical moment outwards in time. Only
             where the first shape is that of one moment (inflated): a hull, carved from all moments, needs none.
+        scale_settled: moments at which the size of moving objects is settled, see `scale.py`.
         cameras_from: from when on cameras that are not trusted are corrected.
         tracks_every: every so many steps tracks are compared, before `tracks_until` every second step.
         tracks_until: see there.
@@ -133,6 +134,7 @@ class FitConfig:
     sh_degree: int = 1
     levels: tuple[tuple[float, int], ...] = ((0.0, 2), (0.3, 1))
     warm_up: float = 0.2
+    scale_settled: tuple[float, ...] = (0.25, 0.4, 0.55, 0.7)
     cameras_from: float = 0.2
     tracks_every: int = 4
     tracks_until: float = 0.4

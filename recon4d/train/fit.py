@@ -32,9 +32,11 @@ from recon4d.train.grow import grow_bones
 from recon4d.train.initialise import create_model
 from recon4d.train.model import Model, merged
 from recon4d.train.moving_object import MovingObject
+from recon4d.train.normals import smooth_normals
 from recon4d.train.objective import Objective
 from recon4d.train.optimizer import Optimizer
 from recon4d.train.part import Posed
+from recon4d.train.scale import settle_scale
 from recon4d.train.visibility import contributions
 
 _MEMORY = 0.98  # of the running means
@@ -137,6 +139,8 @@ def fit(
             saved = time.monotonic()
     cameras = state.model.cameras.frozen(capture)
     for part in state.model.parts:
+        if part.is_refined:
+            smooth_normals(part)
         if isinstance(part, Backdrop) and part.frame == "camera":
             part.carried = carried_path(capture.times, cameras)
     return Fitted(_scene(state, capture, cameras, fingerprint, config), cameras, state.curve, state.warnings)
@@ -160,6 +164,9 @@ def train_step(state: State, capture: Capture, frames: Frames, objective: Object
     background = torch.rand(3, generator=generator).to(model.device)
     surface = step >= config.after(config.surface_from)
 
+    if state.step == config.after(config.density_until):
+        for part in model.parts:
+            smooth_normals(part)
     if state.step == config.after(config.refine_from):
         for part in model.parts:
             state.optimizer.append_parameters(part, part.refine())
@@ -208,6 +215,17 @@ def train_step(state: State, capture: Capture, frames: Frames, objective: Object
     relocating = config.after(config.density_from) <= state.step <= config.after(config.density_until)
     if relocating and state.step % config.density_every == 0:
         _relocate(state, level, config, generator)
+    if not model.of_one_moment and any(state.step == config.after(moment) for moment in config.scale_settled):
+        _settle_scales(model, frames)
+
+
+def _settle_scales(model: Model, frames: Frames) -> None:
+    """Take the size of every object at which it does not move along with the camera."""
+    level = frames.levels[1]
+    with torch.no_grad():
+        eyes = torch.stack([model.camera(frame).center_in_world for frame in level])
+    for part in model.objects:
+        settle_scale(part, eyes, frames.times, model.canonical_time)
 
 
 def _relocate(state: State, level: tuple[Frame, ...], config: FitConfig, generator: torch.Generator) -> None:

@@ -53,7 +53,7 @@ class Part(ABC):
         parameters: leaves that require gradients, by name.
         ids: [N] stable ids.
         next_id: the first id not given yet.
-        size: extent, scene units.
+        size: extent at the start, scene units.
         neighbours: the nearest surfels of each, as of the last `find_neighbours`; only a fit that weighs smoothness
             keeps them up to date.
     """

@@ -7,7 +7,7 @@ start for the root of the warp: it moves, it does not turn.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float64
 from torch import Tensor
 
 from recon4d.core import InputError, SE3Spline
@@ -37,7 +37,7 @@ def root_path(frames: tuple[Frame, ...], frames_per_control: float) -> SE3Spline
     times = [frame.time for frame in frames]
     step, count = control_count(times, frames_per_control)
     identity = torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64).expand(count, 4)
-    basis = _basis(times, times[0], step, count)
+    basis = spline_basis(times, times[0], step, count)
     origins, directions = zip(*(mask_ray(frame) for frame in frames), strict=True)
     origin, direction = torch.stack(origins), torch.stack(directions)
     # |P (x - o)|^2 with P the projection across the ray, x linear in the controls.
@@ -65,8 +65,8 @@ def root_path(frames: tuple[Frame, ...], frames_per_control: float) -> SE3Spline
     return SE3Spline(identity.float().contiguous(), controls.float(), times[0], step)
 
 
-def _basis(times: list[float], start: float, step: float, count: int) -> Float[Tensor, "f k"]:
-    """Weight of each control in the position at each time."""
+def spline_basis(times: list[float], start: float, step: float, count: int) -> Float64[Tensor, "f k"]:
+    """Weight of each control of an `SE3Spline` in the position at each time."""
     controls = torch.zeros(count, count, 3, dtype=torch.float64)
     controls[range(count), range(count), 0] = 1.0
     identity = torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64).expand(count, count, 4)

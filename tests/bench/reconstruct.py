@@ -66,7 +66,7 @@ ROWS = {
             ("track_error_percent", 2, 1),
         ),
         ("--cameras", "orbit"),
-        ("--cameras", "file"),
+        ("--cameras", "file", "--keep-out", "10"),
     ),
     "teleport": Row(
         "cameras given, teleporting", (("psnr", 28, 33),), ("--cameras", "teleport"), ("--cameras", "file")
@@ -123,6 +123,7 @@ CLIPS = {"real": REAL, "scene": SCENE}
 
 COLUMNS = {
     "psnr": "PSNR",
+    "psnr_between": "PSNR between",
     "ssim": "SSIM",
     "psnr_masked": "PSNR subject",
     "ssim_masked": "SSIM subject",
@@ -296,6 +297,9 @@ class Bench:
         else:
             found = metrics.get("kept_out", {})
             result["notes"] = [metrics.get("compared_on", ""), metrics.get("rule", "")]
+        if ROWS[case.row].evaluated:
+            # Frames of the clip itself that were kept out, beside the views from elsewhere.
+            found["psnr_between"] = metrics.get("kept_out", {}).get("psnr")
         result["scores"] = {name: found[name] for name in COLUMNS if found.get(name) is not None}
         sheet = self.out / f"{case.key}.png"
         self._step(case, "sheet", ["-m", "tests.bench.sheet", str(scene), str(case.source), str(sheet)])
