@@ -148,9 +148,9 @@ def _carried(warp: Warp, carried: Sequence[SE3Spline], size: float, held: Field)
     alike = [spline.to(centers.dtype).to(centers.device) for spline in carried]
     match warp:
         case IdentityWarp():
-            return _single_bone(alike[0] if len(alike) > 1 else None, alike[-1], centers)
+            return one_bone(alike[0] if len(alike) > 1 else None, alike[-1], centers)
         case RigidWarp():
-            return _single_bone(_product(carried, size).to(centers.dtype), warp.path, centers)
+            return one_bone(_product(carried, size).to(centers.dtype), warp.path, centers)
         case BonesWarp():
             warp, root = _without_still_root(warp)
             return replace(warp, root=_product([*carried, *root], size).to(centers.dtype))
@@ -164,7 +164,7 @@ def _carried(warp: Warp, carried: Sequence[SE3Spline], size: float, held: Field)
     )
 
 
-def _single_bone(root: SE3Spline | None, path: SE3Spline, centers: Tensor) -> BonesWarp:
+def one_bone(root: SE3Spline | None, path: SE3Spline, centers: Tensor) -> BonesWarp:
     """All points on one bone whose rest pose is the identity."""
     count = len(centers)
     first = centers.new_zeros(count, 4)

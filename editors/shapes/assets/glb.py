@@ -72,12 +72,12 @@ def read_glb(path: Path, *, surfels: int, action: str | None, hide: Sequence[str
     return Asset(path.stem, Field(field.canonical, field.ids, warp), mesh, names, duration, error, sha256)
 
 
-def _bones(clip: GltfClip) -> tuple[list[_Bone], list[Int[np.ndarray, " j"]]]:
+def _bones(clip: GltfClip) -> tuple[list[_Bone], list[np.ndarray]]:
     """All bones, and for each primitive the bones of its joints (a single one where it has no skin)."""
     rest = _AXES @ clip.tree.world_matrices([], 0.0)
     places: dict[tuple[int, bytes], int] = {}
     bones: list[_Bone] = []
-    slots: list[Int[np.ndarray, " j"]] = []
+    slots: list[np.ndarray] = []
     bound: Float[np.ndarray, "4 4"] | None = None
     of_joint: dict[int, int] = {}
 
@@ -141,7 +141,7 @@ def _rotations(matrices: Float[np.ndarray, "n 3 3"]) -> Float[np.ndarray, "n 3 3
 
 
 def _canonical(
-    clip: GltfClip, bones: list[_Bone], slots: list[Int[np.ndarray, " j"]]
+    clip: GltfClip, bones: list[_Bone], slots: list[np.ndarray]
 ) -> tuple[Float[np.ndarray, "v 3"], Int[np.ndarray, "v j"], Float[np.ndarray, "v j"]]:
     """Vertices in the canonical state, and the bones they follow."""
     parts, indices, weights = [], [], []

@@ -40,13 +40,13 @@ def surfels(count: int = 60, seed: int = 0, degree: int = 2) -> Surfels:
 def warps(count: int = 60) -> dict[str, Warp]:
     """One of every kind, bound to `count` points."""
     generator = torch.Generator().manual_seed(5)
-    weights = torch.rand(count, 4, generator=generator, dtype=torch.float64)
+    weights = torch.rand(count, 4, generator=generator, dtype=torch.float64) * torch.tensor([1, 1, 1, 0])
     bones = BonesWarp(
         root=None,
         rest_rotations_wxyz=quaternion.normalize(torch.randn(3, 4, generator=generator, dtype=torch.float64)),
         rest_translations=torch.randn(3, 3, generator=generator, dtype=torch.float64),
         path=spline(1, 3),
-        weight_indices=torch.randint(0, 3, (count, 4), generator=generator),
+        weight_indices=torch.tensor([[2, 0, 1, 0]]).repeat(count, 1),
         weights=weights / weights.sum(1, keepdim=True),
     )
     rooted = BonesWarp(spline(2), *list(vars(bones).values())[1:])
