@@ -29,7 +29,10 @@ from recon4d.editors.edits import Opacity as Opacity
 from recon4d.editors.edits import Paint as Paint
 from recon4d.editors.edits import PoseBones as PoseBones
 from recon4d.editors.edits import Recolor as Recolor
+from recon4d.editors.edits import RemoveObject as RemoveObject
 from recon4d.editors.edits import RenameLayer as RenameLayer
+from recon4d.editors.edits import ReplaceSubject as ReplaceSubject
+from recon4d.editors.edits import Retarget as Retarget
 from recon4d.editors.edits import Retime as Retime
 from recon4d.editors.edits import Reverse as Reverse
 from recon4d.editors.edits import ScalePart as ScalePart

@@ -76,7 +76,7 @@ class EditedField(Field):
 
     def at_times(self, times: Sequence[float | int] | Float[Tensor, " t"]) -> Surfels:
         """The surface at T moments (seconds); any array may be batched by them."""
-        return self._stepped(times, appearance=False)
+        return self.stepped(times, appearance=False)
 
     def appearance_at(self, time: float | int) -> Surfels:
         """The surfels to draw in colour at one moment, without batch axis."""
@@ -84,7 +84,7 @@ class EditedField(Field):
 
     def appearance_at_times(self, times: Sequence[float | int] | Float[Tensor, " t"]) -> Surfels:
         """The surfels to draw in colour at T moments; any array may be batched by them."""
-        return self._stepped(times, appearance=True)
+        return self.stepped(times, appearance=True)
 
     def select(self, rows: Int64[Tensor, " m"] | Bool[Tensor, " n"]) -> EditedField:
         """The field of some surfels, steps and all."""
@@ -99,7 +99,10 @@ class EditedField(Field):
         steps = tuple(step.to(*args, **kwargs) for step in self.steps)
         return EditedField(plain.canonical, plain.ids, plain.warp, plain.refined, steps)
 
-    def _stepped(self, times: Sequence[float | int] | Float[Tensor, " t"], *, appearance: bool) -> Surfels:
+    def stepped(
+        self, times: Sequence[float | int] | Float[Tensor, " t"], *, appearance: bool, fused: bool = False
+    ) -> Surfels:
+        """The surfels at T moments (seconds); `fused` lets kernels move them, which differ in rounding only."""
         moments = torch.as_tensor(times, dtype=torch.float64, device=self.canonical.centers.device)
         # Where a step changes the clock, all before it live at other moments: walk back to find them.
         known = [moments]
@@ -107,7 +110,10 @@ class EditedField(Field):
             known.append(step.source_times(known[-1]))
         known.reverse()
         plain = self.plain()
-        state = pose(plain, known[0], appearance=appearance)
+        if fused:
+            state = pose(plain, known[0], appearance=appearance)
+        else:
+            state = plain.appearance_at_times(known[0]) if appearance else plain.at_times(known[0])
         for step, after in zip(self.steps, known[1:], strict=True):
             state = step.apply(state, after, Source(plain, known[0]))
         return state

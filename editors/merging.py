@@ -115,7 +115,8 @@ def _merged_steps(fields: Sequence[Field]) -> tuple[Step, ...]:
 
 def _merged_warp(fields: Sequence[Field]) -> Warp:
     warps = [field.warp for field in fields]
-    if all(isinstance(warp, IdentityWarp) for warp in warps):
+    same = all(warp is warps[0] for warp in warps) and warps[0].point_count is None
+    if same or all(isinstance(warp, IdentityWarp) for warp in warps):
         return warps[0]
     bones = [_as_bones(field) for field in fields]
     known = [warp for warp in bones if warp is not None]

@@ -45,7 +45,7 @@ class SceneView(Scene):
 
 def _posed(layer: Layer, time: float | int, *, appearance: bool) -> Surfels:
     field = layer.field
-    if isinstance(field, EditedField):
-        return field.appearance_at(time) if appearance else field.at(time)
     moment = torch.tensor([time], dtype=torch.float64, device=field.canonical.centers.device)
+    if isinstance(field, EditedField):
+        return first_moment(field.stepped(moment, appearance=appearance, fused=True))
     return first_moment(pose(field, moment, appearance=appearance))

@@ -9,6 +9,7 @@ from recon4d.editors.edits.color import Recolor as Recolor
 from recon4d.editors.edits.color import Stroke as Stroke
 from recon4d.editors.edits.insert import Attach as Attach
 from recon4d.editors.edits.insert import Insert as Insert
+from recon4d.editors.edits.mesh import MeshEdit as MeshEdit
 from recon4d.editors.edits.move import Transform as Transform
 from recon4d.editors.edits.organise import Hide as Hide
 from recon4d.editors.edits.organise import Lock as Lock
@@ -23,6 +24,9 @@ from recon4d.editors.edits.remove import Separate as Separate
 from recon4d.editors.edits.shape import Deform as Deform
 from recon4d.editors.edits.shape import HandlePose as HandlePose
 from recon4d.editors.edits.shape import ScalePart as ScalePart
+from recon4d.editors.edits.subject import RemoveObject as RemoveObject
+from recon4d.editors.edits.subject import ReplaceSubject as ReplaceSubject
+from recon4d.editors.edits.subject import Retarget as Retarget
 from recon4d.editors.edits.time import Freeze as Freeze
 from recon4d.editors.edits.time import Loop as Loop
 from recon4d.editors.edits.time import Retime as Retime
