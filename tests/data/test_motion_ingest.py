@@ -14,7 +14,7 @@ from recon4d.core import InputError
 from recon4d.data.images import write_png
 from recon4d.data.motion import IngestSettings, StageCache, ingest, with_masks
 from recon4d.data.motion.exif import focal_35mm
-from recon4d.data.motion.selection import evenly_in_motion, nearest_marked
+from recon4d.data.motion.selection import evenly_in_motion, nearest_marked, needed
 from recon4d.data.video import write_video
 from tests.data.moving_scene import noise_texture, sliding_patch
 
@@ -55,6 +55,7 @@ def test_repeats_and_black_frames_are_left_out_and_told(tmp_path):
     order = [frames[0] * 0, frames[0], frames[1], frames[1], frames[2], frames[3], frames[3], frames[4]]
     clip = ingest(write_images(tmp_path / "d", order))
     assert clip.source_frames.tolist() == [1, 2, 4, 5, 7]
+    assert clip.ranks.tolist() == [0, 1, 2, 3, 4]
     assert any("1 black" in text for text in clip.problems)
     assert any("2 frames that repeat" in text for text in clip.problems)
     np.testing.assert_array_equal(clip.frames[2], frames[2])
@@ -223,3 +224,45 @@ def test_frames_with_masks_are_preferred():
 def test_settings_are_checked():
     with pytest.raises(InputError, match="max_frames"):
         replace(IngestSettings(), max_frames=1)
+
+
+def test_more_frames_are_kept_the_more_they_differ(tmp_path):
+    frames, _, _ = sliding_patch(12)
+    folder = write_images(tmp_path / "d", frames)
+    everything = ingest(folder)
+    step = float(everything.motion[:-1].mean())
+    assert len(ingest(folder, IngestSettings(enough_frames=4, motion_percent=100.0))) == 4
+    assert len(ingest(folder, IngestSettings(enough_frames=4, motion_percent=0.9 * step))) == 12
+    half = ingest(folder, IngestSettings(enough_frames=4, motion_percent=2 * step))
+    assert 6 <= len(half) <= 7
+    np.testing.assert_array_equal(half.ranks, half.source_frames)
+    np.testing.assert_allclose(half.motion[:-1].sum(), everything.motion[:-1].sum(), rtol=1e-5)
+
+
+@given(count=st.integers(2, 300), step=st.floats(0.01, 5), enough=st.integers(2, 100), most=st.integers(100, 200))
+def test_what_is_needed_is_between_enough_and_most(count, step, enough, most):
+    motion = np.append(np.ones(count - 1), 0).astype(np.float32)
+    wanted = needed(motion, step, enough, most)
+    assert enough <= wanted <= most
+    if enough < wanted < most:
+        # Neighbours are no more than a step apart, and with one frame less they would be.
+        assert (count - 1) / (wanted - 1) <= step * 1.0001 < (count - 1) / (wanted - 2) * 1.001
+    assert needed(motion, 0.0, enough, most) == most
+
+
+def test_a_part_of_a_clip_is_a_clip(tmp_path):
+    frames, masks, _ = sliding_patch(9)
+    clip = ingest(write_images(tmp_path / "d", frames, [*masks[:5], None, None, None, masks[8]]))
+    rows = np.array([0, 3, 4, 8])
+    part = clip.part(rows)
+    assert len(part) == 4
+    np.testing.assert_array_equal(part.frames, frames[rows])
+    np.testing.assert_array_equal(part.times, clip.times[rows])
+    assert part.masked.all()
+    assert part.source_frames.tolist() == part.ranks.tolist() == rows.tolist()
+    np.testing.assert_allclose(
+        part.motion, [clip.motion[:3].sum(), clip.motion[3], clip.motion[4:8].sum(), 0], rtol=1e-5
+    )
+    assert len(part.camera_ids) == 4
+    assert part.keyframes.max() < 4
+    assert len({clip.key, part.key, clip.part(rows[1:]).key}) == 3

@@ -48,6 +48,15 @@ def test_a_moving_subject(tmp_path):
     np.testing.assert_array_equal(result.masks, find_masks(clip).masks)
 
 
+def test_motion_is_looked_at_in_some_frames_and_masks_are_carried_to_all(tmp_path):
+    frames, truth, _ = sliding_patch(16)
+    clip = ingest(write_images(tmp_path / "d", frames))
+    result = find_masks(clip, MaskSettings(motion_frames=8))
+    assert result.masks.shape == clip.frames.shape[:3]
+    assert overlap(result.masks, truth) > 0.75
+    assert result.health.empty_frames == 0
+
+
 def test_parallax_is_not_taken_for_a_subject(tmp_path):
     frames = box_room(walking_cameras(8, degrees=24))
     clip = ingest(write_images(tmp_path / "d", frames))

@@ -82,6 +82,15 @@ def test_a_walker_before_parallax(walker, tmp_path):
     np.testing.assert_array_equal(again.masks, found.masks)
 
 
+def test_looking_at_some_of_the_frames_finds_it_in_all(walker):
+    clip, solution, truth = walker
+    found = find_moving(clip, solution, MovingSettings(gaps=(1, 2, 4), frames=FRAMES - 2))
+    assert found.masks is not None
+    assert found.masks.shape == (FRAMES, HEIGHT, WIDTH)
+    both, either = ((found.masks >= 128) & truth).sum((1, 2)), ((found.masks >= 128) | truth).sum((1, 2))
+    assert np.mean(both / either) > 0.5
+
+
 def test_a_still_world(still, tmp_path):
     room, cameras = still
     clip = ingest(write_images(tmp_path / "d", room))
