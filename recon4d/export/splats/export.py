@@ -9,12 +9,10 @@ import torch
 
 from recon4d.core import InputError
 from recon4d.data.files import write_json
-from recon4d.export.axes import y_up_from_world
 from recon4d.export.places import staged_folder
 from recon4d.export.request import ExportRequest, ExportResult
 from recon4d.export.splats.ply import write_splat_ply
 from recon4d.export.splats.state import splats_at
-from recon4d.export.subject import up_direction
 from recon4d.scene import Scene
 
 
@@ -37,12 +35,13 @@ def _ply(scene: Scene, request: ExportRequest, *, two_scales: bool) -> ExportRes
 
 def export_splat_glb(scene: Scene, request: ExportRequest) -> ExportResult:
     """A glTF file with the extension for splats, y up, of `request.at` or the first moment."""
+    from recon4d.export.gltf.space import Space
     from recon4d.export.splats.glb import write_splat_glb
 
     time = _moment(scene, request)
-    turn = torch.from_numpy(y_up_from_world(up_direction(scene.cameras)))
-    splats = splats_at(request.chosen(scene), time, turn)
-    extras = {"seconds": time, "metres_per_unit": scene.metres_per_unit}
+    space = Space.of(scene)
+    splats = splats_at(request.chosen(scene), time, torch.from_numpy(space.turn), space.scale)
+    extras = {"seconds": time, "gltf_from_scene": space.matrix.tolist(), "metres_per_unit": scene.metres_per_unit}
     write_splat_glb(request.path, splats, name=request.path.stem, extras=extras)
     return ExportResult((request.path,), {"splats": len(splats), "at": time})
 

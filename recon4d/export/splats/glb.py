@@ -8,9 +8,7 @@ viewers differ in whether a node turns colours too.
 
 from __future__ import annotations
 
-import json
 import math
-import struct
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +16,12 @@ import numpy as np
 
 from recon4d.core.srgb import linear_from_display
 from recon4d.data.files import write_bytes
+from recon4d.export.gltf.container import VERTICES, GlbBuilder
 from recon4d.export.splats.ply import scales_of
 from recon4d.export.splats.state import Splats
 
 NAME = "KHR_gaussian_splatting"
-_FLOAT, _BYTE, _ARRAY_BUFFER, _POINTS = 5126, 5121, 34962, 0
-_KINDS = {1: "SCALAR", 3: "VEC3", 4: "VEC4"}
+_POINTS = 0
 
 
 def write_splat_glb(path: Path, splats: Splats, *, name: str = "splats", extras: dict[str, Any] | None = None) -> None:
@@ -31,30 +29,16 @@ def write_splat_glb(path: Path, splats: Splats, *, name: str = "splats", extras:
 
     Args:
         path: target, ending in .glb.
-        splats: what to write, already in glTF's axes (y up).
+        splats: what to write, already in glTF's axes and units (y up, metres where known).
         name: of the node and the mesh.
         extras: free JSON values for the asset.
     """
-    attributes = _attributes(splats)
-    views, accessors, chunks, offset = [], [], [], 0
-    for label, values in attributes.items():
-        chunk = values.tobytes()
-        views.append({"buffer": 0, "byteOffset": offset, "byteLength": len(chunk), "target": _ARRAY_BUFFER})
-        accessor: dict[str, Any] = {
-            "bufferView": len(views) - 1,
-            "componentType": _BYTE if values.dtype == np.uint8 else _FLOAT,
-            "count": len(values),
-            "type": _KINDS[values.shape[1]],
-        }
-        if values.dtype == np.uint8:
-            accessor["normalized"] = True
-        if label == "POSITION":
-            accessor |= {"min": values.min(0).tolist(), "max": values.max(0).tolist()}
-        accessors.append(accessor)
-        chunks.append(chunk)
-        offset += len(chunk)
+    glb = GlbBuilder()
     primitive = {
-        "attributes": {label: i for i, label in enumerate(attributes)},
+        "attributes": {
+            label: glb.array(values, target=VERTICES, bounds=label == "POSITION", normalized=values.dtype == np.uint8)
+            for label, values in _attributes(splats).items()
+        },
         "mode": _POINTS,
         "extensions": {
             NAME: {
@@ -65,18 +49,12 @@ def write_splat_glb(path: Path, splats: Splats, *, name: str = "splats", extras:
             }
         },
     }
-    document = {
-        "asset": {"version": "2.0", "generator": "recon4d", **({"extras": extras} if extras else {})},
-        "extensionsUsed": [NAME],
-        "scene": 0,
-        "scenes": [{"nodes": [0]}],
-        "nodes": [{"mesh": 0, "name": name}],
-        "meshes": [{"name": name, "primitives": [primitive]}],
-        "accessors": accessors,
-        "bufferViews": views,
-        "buffers": [{"byteLength": offset}],
-    }
-    write_bytes(path, _container(document, b"".join(chunks)))
+    mesh = glb.add("meshes", {"name": name, "primitives": [primitive]})
+    node = glb.add("nodes", {"name": name, "mesh": mesh})
+    glb.document |= {"extensionsUsed": [NAME], "scene": 0, "scenes": [{"nodes": [node]}]}
+    if extras:
+        glb.document["asset"]["extras"] = extras
+    write_bytes(path, glb.bytes())
 
 
 def _attributes(splats: Splats) -> dict[str, np.ndarray]:
@@ -97,14 +75,5 @@ def _attributes(splats: Splats) -> dict[str, np.ndarray]:
             attributes[f"{NAME}:SH_DEGREE_{band}_COEF_{i}"] = splats.sh[:, band * band + i]
         band += 1
     for label, values in attributes.items():
-        attributes[label] = np.ascontiguousarray(values, np.uint8 if values.dtype == np.uint8 else np.dtype("<f4"))
+        attributes[label] = np.ascontiguousarray(values, np.uint8 if values.dtype == np.uint8 else np.float32)
     return attributes
-
-
-def _container(document: dict[str, Any], binary: bytes) -> bytes:
-    text = json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
-    text += b" " * (-len(text) % 4)
-    binary += b"\0" * (-len(binary) % 4)
-    total = 12 + 8 + len(text) + 8 + len(binary)
-    head = struct.pack("<III", 0x46546C67, 2, total) + struct.pack("<II", len(text), 0x4E4F534A)
-    return head + text + struct.pack("<II", len(binary), 0x004E4942) + binary

@@ -26,9 +26,9 @@ class Splats:
     """N surfels in the world.
 
     Attributes:
-        centers: [N, 3] scene units.
+        centers: [N, 3] scene units, or the file's.
         rotations_wxyz: [N, 4] unit quaternions world_from_surfel, w >= 0; the third axis is the normal.
-        scales: [N, 2] standard deviations along the first two axes, scene units.
+        scales: [N, 2] standard deviations along the first two axes, as the centres.
         opacities: [N] in [0, 1].
         sh: [N, K, 3] colour coefficients in the world's frame; colour is 0.5 + their sum.
     """
@@ -52,7 +52,10 @@ class Splats:
 
 @torch.no_grad()
 def splats_at(
-    layers: Sequence[Layer], time: float, target_from_world_wxyz: Float[Tensor, " 4"] | None = None
+    layers: Sequence[Layer],
+    time: float,
+    target_from_world_wxyz: Float[Tensor, " 4"] | None = None,
+    scale: float = 1.0,
 ) -> Splats:
     """What is drawn of some layers at a moment, one after the other.
 
@@ -60,6 +63,7 @@ def splats_at(
         layers: at least one.
         time: seconds.
         target_from_world_wxyz: [4] a rotation to other axes, where the file's are not the world's.
+        scale: lengths in the file for one in the scene.
 
     Raises:
         InputError: a layer with neither spherical harmonics nor three features as colours.
@@ -75,9 +79,9 @@ def splats_at(
     turns = quaternion.normalize(turns)
     turns = torch.where(turns[:, :1] < 0, -turns, turns)
     return Splats(
-        _array(centers),
+        _array(centers * scale),
         _array(turns),
-        _array(merged.scales),
+        _array(merged.scales * scale),
         _array(merged.opacities.clamp(0, 1)),
         _array(torch.cat(list(map(turn_colors, merged.sh.split(_ROWS_AT_ONCE), moved.split(_ROWS_AT_ONCE))))),
     )
