@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -53,13 +54,21 @@ def open_page(browser: Any, path: Path, fragment: str = "t=0") -> tuple[Any, lis
     page.on("console", lambda message: seen.append(message.text))
     page.on("pageerror", lambda error: seen.append(f"error: {error}"))
     page.goto(f"{path.resolve().as_uri()}#{fragment}")
-    page.wait_for_function("document.documentElement.dataset.ready")
+    wait(page, "document.documentElement.dataset.ready")
     assert page.evaluate("document.documentElement.dataset.ready") == "yes", page.inner_text("#status")
     return page, seen
 
 
-def picture(page: Any, camera: Camera, time: float) -> np.ndarray:
-    """[H, W, 3] what the player draws for a camera at a time, in [0, 1]."""
+def wait(page: Any, expression: str, seconds: float = 120) -> None:
+    """Until an expression is true.  The page's policy forbids what playwright's own waiting does inside the page."""
+    end = time.monotonic() + seconds
+    while not page.evaluate(expression):
+        assert time.monotonic() < end, f"{expression} is still not true after {seconds:g} s"
+        page.wait_for_timeout(50)
+
+
+def picture(page: Any, camera: Camera, moment: float) -> np.ndarray:
+    """[H, W, 3] what the player draws for a camera at a moment, in [0, 1]."""
     address = page.evaluate(
         """([pose, focal, principal, size, time]) => {
             recon4d.scrub(time);
@@ -71,7 +80,7 @@ def picture(page: Any, camera: Camera, time: float) -> np.ndarray:
             [float(camera.K[0, 0]), float(camera.K[1, 1])],
             [float(camera.K[0, 2]), float(camera.K[1, 2])],
             [camera.width, camera.height],
-            time,
+            moment,
         ],
     )
     return decoded(address)
@@ -83,9 +92,9 @@ def decoded(address: str) -> np.ndarray:
     return np.asarray(image.convert("RGB")) / 255
 
 
-def psnr_in_subject(shown: np.ndarray, scene: Scene, camera: Camera, time: float) -> float:
+def psnr_in_subject(shown: np.ndarray, scene: Scene, camera: Camera, moment: float) -> float:
     """PSNR of a picture against our own rasterizer's, over the pixels that the scene covers."""
-    ours = next(draw(prepare(scene, [camera], [time]))) / 255
-    covered = next(draw(prepare(scene, [camera], [time], what="alpha")))[..., 0] > 12
+    ours = next(draw(prepare(scene, [camera], [moment]))) / 255
+    covered = next(draw(prepare(scene, [camera], [moment], what="alpha")))[..., 0] > 12
     assert covered.any()
     return -10 * math.log10(float(np.square(shown - ours)[covered].mean()) + 1e-12)

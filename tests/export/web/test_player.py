@@ -14,7 +14,7 @@ from recon4d.export.formats import export_scene
 from recon4d.export.request import ExportRequest
 from recon4d.scene import Scene
 from tests.export.scenes import layered_scene, ring
-from tests.export.web.browser import chromium, open_page, picture, psnr_in_subject
+from tests.export.web.browser import chromium, open_page, picture, psnr_in_subject, wait
 from tests.export.web.hard_scenes import HOSTILE_NAME, SIZE, displaced_scene, edited_scene, twisting_scene
 
 # Moments on and between frames, each seen from another side.
@@ -65,7 +65,7 @@ def test_controls_play_scrub_step_and_hide_layers(browser: Any, tmp_path: Path) 
     page.get_by_role("slider", name="Time in seconds").fill("0.25")
     assert page.evaluate(now) == pytest.approx(0.25, abs=0.01)
     page.get_by_role("button", name="Play", exact=True).click()
-    page.wait_for_function("Math.abs(recon4d.clock.shown - 0.25) > 0.05")
+    wait(page, "Math.abs(recon4d.clock.shown - 0.25) > 0.05")
     page.get_by_role("button", name="Pause", exact=True).click()
     stopped = page.evaluate(now)
     page.wait_for_timeout(150)
@@ -132,7 +132,7 @@ def test_a_damaged_scene_says_so(browser: Any, tmp_path: Path) -> None:
     path.write_text(text[:start] + "AAAAAAAA" + text[start + 8 :])
     page = browser.new_page()
     page.goto(path.as_uri())
-    page.wait_for_function("document.documentElement.dataset.ready")
+    wait(page, "document.documentElement.dataset.ready")
     assert page.evaluate("document.documentElement.dataset.ready") == "failed"
     assert "cannot be shown" in page.inner_text("#status")
     page.close()
