@@ -462,6 +462,8 @@ def edit(
     remove: str | None = None,
     enable: str | None = None,
     disable: str | None = None,
+    text: str | None = None,
+    model: Path | None = None,
     schema: bool = False,
     quiet: bool = False,
 ) -> None:
@@ -478,6 +480,8 @@ def edit(
         remove: id of an edit to take out.
         enable: id of an edit to enable.
         disable: id of an edit to disable.
+        text: say in words what to do; a model turns it into one edit.
+        model: for --text: folder of the weights of a CLIP.
         schema: print the JSON schema of scripts.
         quiet: print nothing but errors.
     """
@@ -488,7 +492,8 @@ def edit(
         return
     if scene is None:
         raise InputError("scene", expected="the scene folder, NAME.r4d", got="none", fix="see recon4d edit --help")
-    edit_scene(scene, script, EditOptions(dry_run, replace, undo, redo, list, remove, enable, disable), quiet=quiet)
+    options = EditOptions(dry_run, replace, undo, redo, list, remove, enable, disable, text, model)
+    edit_scene(scene, script, options, quiet=quiet)
 
 
 def view(
@@ -518,12 +523,36 @@ def view(
     view_scene(scene, host=host, port=port, input_path=input, memory_mb=memory, open_browser=open, quiet=quiet)
 
 
+def import_mesh(
+    scene: Annotated[Path, tyro.conf.Positional],
+    edited: Annotated[Path, tyro.conf.Positional],
+    original: Path,
+    layer: str | None = None,
+    painted: Path | None = None,
+    quiet: bool = False,
+) -> None:
+    """Bring an exported mesh back that was changed in another program: as an edit, through the whole clip.
+
+    Args:
+        scene: the scene folder, NAME.r4d.
+        edited: the changed mesh, .glb or .obj, with the same vertices.
+        original: the .glb as recon4d export wrote it.
+        layer: which layer's mesh it is, where the file has several.
+        painted: an image that replaces the texture.
+        quiet: print nothing but errors.
+    """
+    from recon4d.cli.import_mesh import import_mesh as bring_back
+
+    bring_back(scene, edited, original=original, layer=layer, painted=painted, quiet=quiet)
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "backends": backends,
     "demo": demo,
     "edit": edit,
     "evaluate": evaluate,
     "export": export,
+    "import-mesh": import_mesh,
     "info": info,
     "reconstruct": reconstruct,
     "render": render,

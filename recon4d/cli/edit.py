@@ -8,7 +8,7 @@ from pathlib import Path
 
 from recon4d.cli.console import print_line, print_table
 from recon4d.core import InputError
-from recon4d.editors import EditStack, SceneView, Session, evaluate, json_schema
+from recon4d.editors import Edit, EditStack, SceneView, Session, evaluate, json_schema
 from recon4d.editors.asset_files import adopt, located
 from recon4d.editors.document import MAX_DOCUMENT_BYTES, script_from_bytes
 from recon4d.editors.history import Add, Enable, Operation, Remove, SetStack
@@ -27,6 +27,8 @@ class EditOptions:
     remove: str | None
     enable: str | None
     disable: str | None
+    text: str | None
+    model: Path | None
 
 
 def edit_scene(path: Path, script: Path | None, options: EditOptions, *, quiet: bool) -> None:
@@ -45,12 +47,16 @@ def edit_scene(path: Path, script: Path | None, options: EditOptions, *, quiet: 
             session.undo() if options.undo else session.redo()
         stack = history.stack
     else:
-        operation = _operation(script, options, path, adopted=False)
-        stack = operation.apply(before)
+        if options.text is not None:
+            tried: Operation = Add((_suggested(scene, before, path, options, quiet=quiet),))
+            final: Operation | None = tried
+        else:
+            tried, final = _operation(script, options, path, adopted=False), None
+        stack = tried.apply(before)
         # Everything is tried before anything is written.
         view = evaluate(scene, stack, folder=path)
         if not options.dry_run:
-            stack = session.do(_operation(script, options, path, adopted=True))
+            stack = session.do(final or _operation(script, options, path, adopted=True))
     if not quiet:
         _report(scene, before, stack, view, dry_run=options.dry_run)
 
@@ -69,11 +75,15 @@ def _check_one(script: Path | None, options: EditOptions) -> None:
         "--remove": options.remove is not None,
         "--enable": options.enable is not None,
         "--disable": options.disable is not None,
+        "--text": options.text is not None,
     }
     given = [name for name, there in named.items() if there]
     if len(given) != 1:
-        expected = "one of a script, --list, --undo, --redo, --remove, --enable or --disable"
+        expected = "one of a script, --list, --undo, --redo, --remove, --enable, --disable or --text"
         raise InputError("edit", expected=expected, got=" and ".join(given) or "none", fix="see recon4d edit --help")
+    if (options.text is None) != (options.model is None):
+        got = "--text alone" if options.model is None else "--model alone"
+        raise InputError("--text", expected="--text and --model together", got=got, fix="see docs/editing.md")
     if options.replace and script is None:
         raise InputError("--replace", expected="a script", got="none", fix="name the script that takes over")
 
@@ -91,6 +101,20 @@ def _operation(script: Path | None, options: EditOptions, folder: Path, *, adopt
     name = options.enable if options.enable is not None else options.disable
     assert name is not None  # one of them is given
     return Enable(id=name, enabled=options.enable is not None)
+
+
+def _suggested(scene: Scene, stack: EditStack, path: Path, options: EditOptions, *, quiet: bool) -> Edit:
+    """The edit that a sentence asks for, seen from the middle input camera."""
+    from recon4d.editors.text_guided import suggest_edit
+
+    assert options.text is not None  # `_check_one` has seen to both
+    assert options.model is not None
+    view = evaluate(scene, stack, folder=path)
+    middle = len(view.cameras) // 2
+    found = suggest_edit(options.text, view, view.cameras[middle], view.frame_times[middle].item(), options.model)
+    if not quiet:
+        print_line(f"understood: {found.request}, of {found.target!r}")
+    return found.edit
 
 
 def _read(script: Path) -> bytes:

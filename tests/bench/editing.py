@@ -1,7 +1,7 @@
 """What editing costs: python -m tests.bench.editing
 
 A walking quadruped of 100,000 surfels and a floor, edited after a few edits that are cached: the time of one more edit
-of each kind, of `SceneView.at(t)`, and of opening a stack of 1,000 edits from its file.  Wall time is the best of several
+of each kind, of `SceneView.at(t)`, and of opening a stack of 1,000 edits from its file.  Wall time is the best of some
 runs; CPU time stands beside it, because other programs stretch the first and not the second.
 """
 
