@@ -9,15 +9,15 @@ from typing import Literal
 
 from recon4d.cli.console import print_line, progress
 from recon4d.core import InputError
+from recon4d.editors import open_view
 from recon4d.export.formats import export_scene
 from recon4d.export.request import ExportRequest, ExportResult
-from recon4d.scene import load
 
 
 def write_export(path: Path, to: str, texture: str, request: ExportRequest, *, quiet: bool) -> None:
     """Export the scene in the folder `path`, its edits applied, and say what was written unless `quiet`."""
     request = dataclasses.replace(request, texture=_parse_texture(texture), scene_path=path)
-    scene = load(path)
+    scene = open_view(path)
     began = time.perf_counter()
     with progress(quiet=quiet) as tell:
         result = export_scene(scene, to, dataclasses.replace(request, progress=tell))

@@ -40,8 +40,8 @@ class GlbBuilder:
         """Add an accessor.
 
         Args:
-            values: [N] or [N, C], C of 1, 2, 3, 4 or 16, of float32, uint32, uint16 or uint8.  Rows of vertex attributes
-                are to be a multiple of four bytes long.
+            values: [N] or [N, C], C of 1, 2, 3, 4 or 16, of float32, uint32, uint16 or uint8.  Rows of vertices are to
+                be a multiple of four bytes long.
             target: `VERTICES` or `INDICES` for what a mesh uses.
             bounds: store the least and the greatest value, as positions and animation times need it.
             normalized: whole numbers stand for fractions.

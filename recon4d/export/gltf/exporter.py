@@ -87,6 +87,7 @@ def _describe(glb: GlbBuilder, layer: LayerMesh, placed: Placed) -> None:
         "layer": layer.name,
         "kind": layer.kind,
         "motion": layer.motion,
+        "canonical": layer.canonical and layer.motion != "shapes",
         "motion_source": layer.motion_source,
         "vertex_error_rms": layer.error.rms,
         "vertex_error_max": layer.error.most,

@@ -118,7 +118,8 @@ def simplified(mesh: TriMesh, faces: int) -> TriMesh:
     vertices, triangles, *_ = igl.qslim(
         np.asfortranarray(mesh.vertices), np.asfortranarray(mesh.faces.astype(np.int32)), faces
     )
-    return TriMesh(np.ascontiguousarray(vertices, np.float64), np.ascontiguousarray(triangles, np.int64))
+    # Its whole numbers are C's "long long", which numpy takes for another type of the same size.
+    return TriMesh(np.ascontiguousarray(vertices, np.float64), triangles.astype(np.int32).astype(np.int64))
 
 
 def _disc_points(surfels: Surfels) -> Float[np.ndarray, "n 3"]:

@@ -53,6 +53,7 @@ class LayerMesh:
         seen: share of the surface that a picture sees.
         paint_source: what the colours were taken from, in words.
         motion_source: where the motion comes from, in words.
+        canonical: whether `mesh` is in the canonical state.
     """
 
     name: str
@@ -71,6 +72,7 @@ class LayerMesh:
     seen: float
     paint_source: str
     motion_source: str
+    canonical: bool = True
 
     @property
     def size(self) -> float:
@@ -172,8 +174,10 @@ def _animated(
     size = size_of(truth)
     motion: MotionKind = "shapes"
     track, skin, source, positions = None, None, "the shape at every moment", truth
+    canonical = True
     if len(times) == 1 or float(np.abs(truth - truth[:1]).max()) < _STILL * size:
         motion, source = "still", "none"
+        canonical = float(np.abs(truth[0] - mesh.vertices).max()) < 1e-4 * size
         mesh, positions = TriMesh(truth[0].astype(np.float64), mesh.faces), truth[:1].repeat(len(times), 0)
     elif bones and not request.morph:
         if type(field) is Field and isinstance(field.warp, RigidWarp | IdentityWarp):
@@ -198,7 +202,7 @@ def _animated(
         )
     return LayerMesh(
         layer.name, layer.kind, mesh, coat.cut, coat.texture, coat.colors, motion, track, skin, positions, error,
-        soundness(mesh.faces), coat.psnr, coat.seen, coat.source, source,
+        soundness(mesh.faces), coat.psnr, coat.seen, coat.source, source, canonical,
     )  # fmt: skip
 
 
