@@ -229,3 +229,24 @@ def test_tidying_keeps_what_the_cameras_see():
         a = points @ before[:3, :3].T + before[:3, 3]
         b = moved @ after[:3, :3].T + after[:3, 3]
         np.testing.assert_allclose(a / a[:, 2:], b / b[:, 2:], atol=1e-9)
+
+
+def test_a_world_that_does_not_quite_stand_still_is_taken_where_nothing_is_better(walk, monkeypatch, tmp_path):
+    clip, truth, _, solution = walk
+    error = next(tried.error_pixels for tried in solution.health.attempts if tried.accepted)
+    scale = gates.pixel_scale(*solution_size(solution))
+    monkeypatch.setattr(gates, "_MOST_ERROR", 0.8 * error / scale)
+    doubtful = solve_cameras(clip, settings=CameraSettings(max_seconds=60), work=tmp_path)
+    health = doubtful.health
+    assert health.chosen == "scene"
+    assert not health.confident
+    assert any("does not quite stand still" in text for text in health.warnings)
+    assert not any(tried.accepted for tried in health.attempts)
+    assert rotation_errors(doubtful.cameras, truth).max() < 1.0
+    monkeypatch.setattr(gates, "_MOST_ERROR", 0.3 * error / scale)
+    refused = solve_cameras(clip, settings=CameraSettings(seed=1), work=tmp_path)
+    assert refused.health.chosen != "scene"
+
+
+def solution_size(solution) -> tuple[int, int]:
+    return solution.cameras[0].width, solution.cameras[0].height

@@ -14,6 +14,8 @@ from recon4d.data.motion.cameras.record import Attempt
 
 LEAST_REGISTERED = 0.8
 _MOST_ERROR = 1.1  # Pixels at a long side of 864.
+_TOLERABLE = 1.6  # Times that, where there is nothing better.
+_TOO_FAR_OFF = "reprojection error"
 _MOST_TURN = 15.0  # Degrees for each frame of the source.
 _MOST_STEP_RATIO = 6.0
 _LEAST_POINTS = 60
@@ -70,7 +72,7 @@ def judge(
         failures.append(f"{count} of {total} keyframes registered")
     limit = _MOST_ERROR * pixel_scale(*size)
     if model.error > limit:
-        failures.append(f"reprojection error {model.error:.2f} px, more than {limit:.2f}")
+        failures.append(f"{_TOO_FAR_OFF} {model.error:.2f} px, more than {limit:.2f}")
     if not FOCAL_RANGE[0] <= focal <= FOCAL_RANGE[1]:
         failures.append(f"focal length {focal:.2f} times the long side")
     if len(model.points) < max(_LEAST_POINTS, 2 * count):
@@ -105,3 +107,13 @@ def judge(
         tuple(failures),
         seconds,
     )
+
+
+def only_errs(attempt: Attempt, size: tuple[int, int]) -> bool:
+    """Whether nothing is wrong with an attempt but an error somewhat above the limit.
+
+    Such are worlds that do not quite stand still, as in generated videos.
+    """
+    limit = _TOLERABLE * _MOST_ERROR * pixel_scale(*size)
+    one = len(attempt.failures) == 1 and attempt.failures[0].startswith(_TOO_FAR_OFF)
+    return one and attempt.error_pixels <= limit

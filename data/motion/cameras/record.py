@@ -32,7 +32,7 @@ class CameraSettings:
 
     mode: CameraMode = "auto"
     focal: float | None = None
-    max_seconds: int = 70
+    max_seconds: int = 180
     seed: int = 0
     keyframes: int = 60
 

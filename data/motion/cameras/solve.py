@@ -46,7 +46,7 @@ from recon4d.data.motion.stage import (
 )
 from recon4d.data.motion.tracks import Tracks, TrackSettings, track_points
 
-_VERSION = 5
+_VERSION = 6
 _ASSUMED_FOCAL = 1.2  # Multiple of the long side, where nothing tells it.
 _TURNS_ENOUGH = 30.0  # Degrees seen of a subject that make object mode worth more than the scene's cameras.
 _HARDLY_TURNS = 20.0  # Below, bending can look like turning: a dancer seen from the front gave 13 and 17 degrees.
@@ -238,6 +238,13 @@ class _Solver:
                 return self._turned(turning)
         if background.still:
             return self._still("static", "the background stands still", ())
+        for tried in self.found:
+            if tried.attempt.name.startswith("background") and gates.only_errs(tried.attempt, self.size):
+                text = (
+                    f"the camera's path errs by {tried.attempt.error_pixels:.2f} px: what was filmed does not quite "
+                    "stand still, as in generated videos"
+                )
+                return self._mapped(tried, "scene", "nothing better explains how the background moves", (text,))
         text = "no camera path could be solved: the camera is taken to stand still, which is wrong for this clip"
         return self._still("static", "no reconstruction passed the gates", (text,))
 
