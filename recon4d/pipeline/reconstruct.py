@@ -135,6 +135,8 @@ def _work_through(run: Run) -> Outcome:
             run.done(found.record)
         if found.objects:
             run.settle("masks")
+        if found.solution is not solution and found.solution.health.confident:
+            run.settle("cameras")
         objects, mask_health, solution = found.objects, found.health, found.solution
     background, why = assemble.choose_background(settings, clip, mask_health, solution, len(objects))
     with run.stage("tracks") as tell:

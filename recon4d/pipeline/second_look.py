@@ -1,7 +1,8 @@
 """A second look for a subject after the cameras: what moves against a world that was solved without knowing of it.
 
 Parallax keeps the first look (`prepare.mark_objects`) from telling motion; cameras that the background's points fix
-tell it.  With a large subject found, the cameras are solved once more without it, and kept where they fit better.
+tell it.  With a subject found that is large, or may have spoiled the cameras, these are solved once more without it,
+and kept where they fit better.
 """
 
 from __future__ import annotations
@@ -54,10 +55,12 @@ def is_worth_it(
     settings: ReconstructSettings,
     solution: CameraSolution,
 ) -> bool:
-    """Whether masks were looked for in a film, none were found, and the background fixes the cameras."""
+    """Whether masks were looked for in a film, none were found, and the background fixes the cameras.
+
+    They may be in doubt: what moves among the points that fix them may be the reason.
+    """
     looked = settings.masks == "auto" and source.masks is None and source.film and clip.is_sequence
-    health = solution.health
-    return looked and not objects and health.chosen == "scene" and health.confident
+    return looked and not objects and solution.health.chosen == "scene"
 
 
 def look_again(
@@ -83,7 +86,7 @@ def look_again(
         return SecondLook((), first, solution, replace(mask_record(found.health, 0), stage=STAGE))
     masks, health = found.masks, found.health
     notes: tuple[tuple[str, str], ...] = ()
-    if health.coverage > _LARGE:
+    if health.coverage > _LARGE or not solution.health.confident:
         wanted = CameraSettings(mode="scene", focal=settings.focal, seed=settings.seed)
         without = solve_cameras(clip, masks, wanted, work=cache, progress=progress)
         before, after = _error(solution), _error(without)

@@ -54,6 +54,17 @@ def test_cameras_without_the_subject_are_kept_where_they_fit_better(
     assert ("cameras without the subject" in dict(result.record.facts)) == (coverage > 0.1)
 
 
+def test_cameras_in_doubt_are_solved_again_without_what_moves(monkeypatch, tmp_path):
+    sure, doubtful = solution(0.5), solution(0.9)
+    doubtful = replace(doubtful, health=replace(doubtful.health, confident=False))
+    small = replace(FOUND, coverage=0.03)
+    monkeypatch.setattr(second_look, "find_moving", lambda *_, **__: Masks(np.zeros((2, 6, 8), np.uint8), small, "m"))
+    monkeypatch.setattr(second_look, "solve_cameras", lambda *_, **__: sure)
+    for first, kept in ((doubtful, True), (solution(0.9), False)):
+        result = second_look.look_again(CLIP, NONE, first, ReconstructSettings(), StageCache(tmp_path), lambda *_: None)
+        assert (result.solution is sure) == kept
+
+
 def test_nothing_found_leaves_all_as_it_was(monkeypatch, tmp_path):
     first = solution(0.7)
     monkeypatch.setattr(second_look, "find_moving", lambda *_, **__: Masks(None, replace(NONE, reason="still"), "m"))
@@ -70,6 +81,8 @@ def test_when_it_is_worth_it():
     object.__setattr__(film, "film", True)
     ask = ReconstructSettings()
     assert second_look.is_worth_it(clip, (), film, ask, solution(0.7))
+    doubtful = replace(solution(0.9), health=replace(solution(0.9).health, confident=False))
+    assert second_look.is_worth_it(clip, (), film, ask, doubtful)
     assert not second_look.is_worth_it(clip, (), film, replace(ask, masks="none"), solution(0.7))
     assert not second_look.is_worth_it(clip, (np.zeros((2, 6, 8), np.uint8),), film, ask, solution(0.7))
     assert not second_look.is_worth_it(clip, (), film, ask, solution(0.7, chosen="rotation"))
