@@ -6,20 +6,22 @@ in each pixel.  So one backward pass of the rasterizer through two channels give
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from recon4d.core import Surfels
+from recon4d.core import Surfels, quaternion, rigid
 from recon4d.editors.cameras import View
 from recon4d.editors.state import State
 from recon4d.render import rasterize
 from recon4d.scene import Layer, merge_surfels
 
 _SHARE = 0.5  # of what is seen of a surfel, to be inside
-_SEEN = 0.05  # sum of weights over pixels below which a surfel is not seen
+_SEEN = 0.05  # of the weight that a surfel would have if nothing hid it: below, it is not seen
+_TINY = 0.02  # sum of weights over pixels below which a surfel is not seen at all
 
 
 def lift(pixels: np.ndarray, view: View, state: State, layers: Sequence[Layer], *, through: bool) -> dict[str, Tensor]:
@@ -42,8 +44,22 @@ def lift(pixels: np.ndarray, view: View, state: State, layers: Sequence[Layer], 
     masks = {}
     for layer, part, whole in zip(shown, inside, seen, strict=True):
         if layer.name in wanted:
-            masks[layer.name] = (whole > _SEEN) & (part >= _SHARE * whole)
+            least = (_SEEN * _unhidden(view, layer)).clamp_min(_TINY)
+            masks[layer.name] = (whole > least) & (part >= _SHARE * whole)
     return masks
+
+
+def _unhidden(view: View, layer: Layer) -> Tensor:
+    """[N] about the sum of weights of surfels that nothing hides: opacity times the area of the projected Gaussian."""
+    with torch.no_grad():
+        surfels = layer.field.appearance_at(view.time)
+        camera = view.camera(surfels.centers.dtype)
+        away = surfels.centers - camera.center_in_world
+        normals = quaternion.to_matrix(surfels.rotations_wxyz)[..., 2]
+        slant = (torch.nn.functional.normalize(away, dim=-1) * normals).sum(-1).abs()
+        depths = rigid.transform_points(camera.cam_from_world, surfels.centers)[:, 2].clamp_min(1e-6)
+        size = 2 * math.pi * surfels.scales.prod(-1) * (view.fx * view.fy) / depths.square()
+        return surfels.opacities * size * slant
 
 
 def weights(image: Tensor, view: View, layers: Sequence[Layer]) -> tuple[list[Tensor], list[Tensor]]:

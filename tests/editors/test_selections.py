@@ -39,6 +39,7 @@ from recon4d.editors import (
     to_ranges,
 )
 from recon4d.editors.state import State
+from recon4d.scene import Layer
 from tests.editors.scenes import CAMERAS, scene
 
 SCENE = scene(600)
@@ -130,6 +131,11 @@ def test_a_click_hits_what_is_in_front():
 
 
 def test_the_screen_selects_what_is_seen_there():
+    # Larger surfels, so that nothing behind shows through.
+    thick = SCENE.layer("ball").field
+    thick = replace(thick, canonical=thick.canonical.replace(scales=2 * thick.canonical.scales))
+    layers = [Layer("ball", "object", thick) if layer.name == "ball" else layer for layer in SCENE.layers]
+    state = State.of(replace(SCENE, layers=layers))
     pixels, _ = CAMERAS[0].project(centers("ball", 0.5))
     low, high = pixels.amin(0) - 4, pixels.amax(0) + 4
     corners = (
@@ -139,17 +145,17 @@ def test_the_screen_selects_what_is_seen_there():
         (float(low[0]), float(high[1])),
     )
     rectangle = Rectangle(VIEW, low=corners[0], high=corners[2], layers=("ball",))
-    seen = resolve(rectangle, STATE)["ball"]
+    seen = resolve(rectangle, state)["ball"]
     assert 90 < int(seen.sum()) < 220
     # What faces away is hidden by what faces the camera.
     away = centers("ball", 0.5) - centers("ball", 0.5).mean(0)
     facing = (away @ (CAMERAS[0].center_in_world - centers("ball", 0.5).mean(0))) > 0
     assert float((seen == facing).float().mean()) > 0.85
-    assert counts(replace(rectangle, through=True)) == {"ball": 300}
+    assert counts(replace(rectangle, through=True), state) == {"ball": 300}
     for drawn in (Polygon, Lasso):
-        assert torch.equal(resolve(drawn(VIEW, points=corners, layers=("ball",)), STATE)["ball"], seen)
+        assert torch.equal(resolve(drawn(VIEW, points=corners, layers=("ball",)), state)["ball"], seen)
     middle = tuple(pixels.mean(0).tolist())
-    brushed = resolve(Brush(VIEW, points=(middle,), radius=3.0, layers=("ball",)), STATE)["ball"]
+    brushed = resolve(Brush(VIEW, points=(middle,), radius=3.0, layers=("ball",)), state)["ball"]
     assert 0 < int(brushed.sum()) < int(seen.sum())
     assert not bool((brushed & ~seen).any())
 
