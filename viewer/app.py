@@ -47,6 +47,7 @@ class Viewer:
     ) -> None:
         self.project = project
         self.sessions: dict[int, Session] = {}
+        self.windows: dict[int, Window] = {}
         title = "recon4d" if project.folder is None else f"recon4d \u00b7 {project.folder.name}"
         check_host(host), check_port(port)
         self.shared = Shared(project, input_path, memory, lambda: self.link)
@@ -89,9 +90,11 @@ class Viewer:
         session = Session(self.shared, client)
         self.sessions[client.client_id] = session
         session.start()
-        commands.register(session, Window(session))
+        window = self.windows[client.client_id] = Window(session)
+        commands.register(session, window)
 
     def _disconnect(self, client: viser.ClientHandle) -> None:
+        self.windows.pop(client.client_id, None)
         session = self.sessions.pop(client.client_id, None)
         if session is not None:
             session.close()

@@ -5,11 +5,14 @@ Does NOT draw splats or pictures.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import threading
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
+from recon4d.export.mesh.motion import carried
+from recon4d.scene import Layer
 from recon4d.viewer.identity import identity
 from recon4d.viewer.splats import base_colors
 
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 _TRAILS = 500
 _MOMENTS = 24
 _TRAILS_NAME = "/overlays/trails"
+_MESH_NAME = "/overlays/mesh"
+_CLAY = (205, 190, 175)
 
 
 class Trails:
@@ -74,3 +79,64 @@ class Trails:
             np.concatenate(segments).astype(np.float32),
             np.concatenate(colors).clip(0, 255).astype(np.uint8),
         )
+
+
+class Meshes:
+    """The meshes of the objects, of one client; made in the background when they are first looked at."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+        self._nodes: dict[str, Any] = {}
+        self._shown: object = None
+        self._making = threading.Lock()
+        session.on_look.append(self.refresh)
+        session.on_change.append(self.refresh)
+        session.on_time.append(self.refresh)
+
+    def refresh(self) -> None:
+        """Show the meshes at the present moment, or none in other modes."""
+        session = self.session
+        if session.look.mode != "Mesh":
+            self._clear()
+            return
+        layers = [one for one in session.project.view.layers if one.kind == "object" and len(one.field)]
+        key = (session.playback.time, *(identity(layer.field) for layer in layers))
+        if key == self._shown:
+            return
+        if all(session.shared.meshes.is_made(layer) for layer in layers):
+            self._shown = key
+            self._show(layers)
+        elif self._making.acquire(blocking=False):
+            threading.Thread(target=lambda: self._make(layers), daemon=True).start()
+
+    def _make(self, layers: list[Layer]) -> None:
+        session = self.session
+        notice = session.client.add_notification("Making the mesh", "This takes some seconds.", loading=True)
+        try:
+            session.attempt(lambda: [session.shared.meshes.of(layer) for layer in layers])
+        finally:
+            notice.remove()
+            self._making.release()
+        if all(session.shared.meshes.is_made(layer) for layer in layers):
+            self.refresh()
+
+    def _show(self, layers: list[Layer]) -> None:
+        session, space = self.session, self.session.shared.space
+        wanted = {f"{_MESH_NAME}_{identity(layer.field)}": layer for layer in layers}
+        for name in [name for name in self._nodes if name not in wanted]:
+            self._nodes.pop(name).remove()
+        for name, layer in wanted.items():
+            mesh, anchors = session.shared.meshes.of(layer)
+            places = carried(layer.field, anchors, [session.playback.time])[0]
+            vertices = space.to_page(places.astype(np.float64)).astype(np.float32)
+            if name in self._nodes:
+                self._nodes[name].vertices = vertices
+            else:
+                self._nodes[name] = session.scene.add_mesh_simple(
+                    name, vertices, mesh.faces.astype(np.uint32), color=_CLAY, side="double"
+                )
+
+    def _clear(self) -> None:
+        for node in self._nodes.values():
+            node.remove()
+        self._nodes, self._shown = {}, None

@@ -10,6 +10,19 @@ from importlib.resources import files
 
 TITLE = "recon4d"
 
+# viser flies the camera with these keys, which belong to tools here; its listener is one step further out than that of
+# the commands.
+_KEYS = """
+<script>
+const flying = new Set([
+  "KeyW", "KeyA", "KeyS", "KeyD", "KeyQ", "KeyE", "ArrowUp", "ArrowDown", "ArrowLeft", "ArrowRight",
+]);
+document.documentElement.addEventListener("keydown", (event) => {
+  if (flying.has(event.code)) event.stopPropagation();
+});
+</script>
+"""
+
 # A file that is dropped anywhere goes to the upload button, as if it had been chosen there.
 _DROP = """
 <script>
@@ -33,4 +46,4 @@ def branded() -> bytes:
     text = files("viser").joinpath("client", "build", "index.html").read_text(encoding="utf-8")
     text = text.replace("<title>Viser</title>", f"<title>{TITLE}</title>", 1)
     head, mark, rest = text.partition("</head>")
-    return (head + _DROP + mark + rest).encode()
+    return (head + _KEYS + _DROP + mark + rest).encode()

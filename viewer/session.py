@@ -85,6 +85,12 @@ class Session:
         """What lies over the pictures; untyped for the same reason."""
         return self.client.scene
 
+    @property
+    def settled(self) -> bool:
+        """Whether nothing moves, and the exact picture of the present moment is shown."""
+        moving = self.playback.playing or self._dirty or not self._rested
+        return not moving and self.stage.exact_shown.is_set()
+
     def start(self) -> None:
         """Begin to show the scene."""
         self.project.listen(self._project_changed)
@@ -259,6 +265,7 @@ class Session:
         if rests and not self._rested:
             self._rested = True
             if self.look.exact and self.look.mode != "Mesh":
+                self.stage.exact_shown.clear()
                 self.stage.wish_exact(*self._shown_now())
             for refresh in self.on_look:
                 refresh()

@@ -13,6 +13,7 @@ from recon4d.viewer import exact
 from recon4d.viewer.confidence import ViewConfidence, surfel_confidence
 from recon4d.viewer.frames import FrameCache
 from recon4d.viewer.inputs import Inputs
+from recon4d.viewer.meshes import MeshCache
 from recon4d.viewer.painter import Painter
 from recon4d.viewer.project import Project
 from recon4d.viewer.space import Space
@@ -35,6 +36,7 @@ class Shared:
         self.view_confidence = ViewConfidence.of(project.scene)
         self.frames = FrameCache(memory)
         self.painter: Painter[exact.Picture] = Painter()
+        self.meshes = MeshCache()
         self.inputs = Inputs(project.scene, project.folder, input_path)
         self.uploads = Uploads(project.folder)
         self._confidence: tuple[object, exact.Confidences] | None = None

@@ -59,7 +59,8 @@ class Stage:
         self.painter.forget(self.client.client_id)
         with self._lock, self.client.atomic():
             self.exact_shown.clear()
-            wanted = {layer.name: layer for layer in view.layers if len(layer.field)}
+            full = [layer for layer in view.layers if len(layer.field)] if look.mode != "Mesh" else []
+            wanted = {layer.name: layer for layer in full}
             for name in [name for name in self._nodes if name not in wanted]:
                 self._nodes.pop(name).remove()
                 self._shown.pop(name, None)

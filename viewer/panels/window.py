@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from recon4d.viewer.bench import Bench
-from recon4d.viewer.overlays import Trails
+from recon4d.viewer.overlays import Meshes, Trails
 from recon4d.viewer.panels.edit import EditPanel
 from recon4d.viewer.panels.help import HelpPanel
 from recon4d.viewer.panels.history import HistoryPanel
@@ -46,7 +46,7 @@ class Window:
         left = gui.add_panel()
         self.layers = LayersPanel(session, left.add_tab("Layers", "stack-2"))
         self.history = HistoryPanel(session, left.add_tab("History", "history"), self.edit.change)
-        self.trails = Trails(session)
+        self.overlays = (Trails(session), Meshes(session))
         left.dock_left()
         left.set_width(_LEFT)
         self.timeline.panel.float(x=60, y=-10, width=560)
