@@ -126,6 +126,7 @@ COLUMNS = {
     "psnr_between": "PSNR between",
     "ssim": "SSIM",
     "psnr_masked": "PSNR subject",
+    "psnr_on_white": "PSNR on white",
     "ssim_masked": "SSIM subject",
     "chamfer_percent": "Chamfer %",
     "normal_error_deg": "normals deg",

@@ -23,6 +23,7 @@ from recon4d.pipeline.given_masks import GivenMasks
 from recon4d.pipeline.measure import Measured
 from recon4d.pipeline.page import Report, page
 from recon4d.pipeline.prepare import merge_tracks
+from recon4d.pipeline.run import Run
 from recon4d.pipeline.settings import MEASURED
 from recon4d.pipeline.split import split_frames
 from recon4d.pipeline.stages import StageRecord
@@ -361,3 +362,24 @@ def test_colours_come_back_from_under_transparency():
     alpha = np.array([[[0, 128, 255]]], np.uint8)
     (image,) = assemble.straight_colors(frames, alpha, (1.0, 1.0, 1.0), (True,))
     assert image[0, :, 0].tolist() == [0, 102, 100]
+
+
+def test_frames_that_are_only_followed_need_less_memory_than_fitted_ones():
+    small = resources.estimate(100, (480, 270), FitConfig())
+    followed = resources.estimate(100, (480, 270), FitConfig(), followed=300)
+    fitted = resources.estimate(300, (480, 270), FitConfig())
+    assert small.memory < followed.memory < small.memory + 0.5 * (fitted.memory - small.memory)
+    assert followed.disk == fitted.disk
+    assert resources.estimate(100, (480, 270), FitConfig(), followed=50) == small
+
+
+def test_a_warning_that_was_answered_is_withdrawn():
+    run = Run.__new__(Run)
+    run.warnings = ["it may turn", "it is dark"]
+    run.records = [
+        StageRecord("cameras", "scene", "", warnings=("it may turn", "it is dark")),
+        StageRecord("fit", "done", "", warnings=("it may turn around",)),
+    ]
+    run.withdraw("it may turn")
+    assert run.warnings == ["it is dark"]
+    assert [record.warnings for record in run.records] == [("it is dark",), ("it may turn around",)]
