@@ -32,7 +32,7 @@ def export_glb(scene: Scene, request: ExportRequest) -> ExportResult:
     made = mesh_layers(scene, request)
     content, warnings = glb_of(scene, made, request.path.stem)
     write_bytes(request.path, content)
-    numbers = made.numbers() | {"moments": len(made.times), "seconds": made.times[-1] - made.times[0]}
+    numbers = made.numbers() | {"moments": len(made.times), "length, seconds": made.times[-1] - made.times[0]}
     return ExportResult((request.path,), numbers, (*made.warnings, *warnings))
 
 

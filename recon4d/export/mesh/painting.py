@@ -5,7 +5,7 @@ Does NOT choose where pictures come from.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -48,7 +48,7 @@ def paint(
     texture: int | Literal["vertex"],
     tell: Tell,
 ) -> Paint:
-    """Take colours from pictures spread over the clip, and compare with pictures between them.
+    """Take colours from pictures spread over the clip, and compare with others, where there are any.
 
     Args:
         scene: for its times.
@@ -60,9 +60,9 @@ def paint(
         texture: side in texels, or "vertex".
         tell: called with how many pictures are done, and how many there are.
     """
-    frames = len(scene.frame_times)
-    used = _spread(0, frames - 1, min(frames, BAKED_FROM))
-    checked = _spread(0, frames - 1, min(frames, _SCORED_ON), between=True)
+    frames = range(len(scene.frame_times))
+    used = _spread(BAKED_FROM, frames)
+    checked = _spread(_SCORED_ON, [frame for frame in frames if frame not in used] or frames)
 
     def positions(time: float) -> Float32[np.ndarray, "v 3"]:
         return carried(field, anchors, [time])[0]
@@ -108,9 +108,6 @@ def vertex_points(mesh: TriMesh) -> SurfacePoints:
     return SurfacePoints(face, np.eye(3, dtype=np.float32)[corner])
 
 
-def _spread(first: int, last: int, count: int, *, between: bool = False) -> list[int]:
-    """Whole numbers spread evenly from first to last, or over the middles of as many equal parts."""
-    if between:
-        steps = (np.arange(count) + 0.5) / count * (last - first) + first
-        return np.unique(np.floor(steps).astype(int)).tolist()
-    return np.unique(np.linspace(first, last, count).round().astype(int)).tolist()
+def _spread(count: int, among: Sequence[int]) -> list[int]:
+    """So many of some numbers, spread evenly over them, the first and the last among them."""
+    return [among[i] for i in np.unique(np.linspace(0, len(among) - 1, min(count, len(among))).round().astype(int))]
