@@ -81,6 +81,8 @@ def test_controls_play_scrub_step_and_hide_layers(browser: Any, tmp_path: Path) 
     shown = picture(page, camera, 0.0)
     assert psnr_in_subject(shown, without, camera, 0.0) > 40
     assert np.abs(shown - before).max() > 0.1
+    page.evaluate("recon4d.showLayer(2, true); recon4d.draw()")
+    assert page.get_by_label("wall", exact=True).is_checked()
 
     turn = "JSON.stringify(recon4d.orbit.camera(100, 100).camFromWorld)"
     at_first = page.evaluate(turn)

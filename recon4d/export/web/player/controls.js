@@ -78,10 +78,11 @@ export class Controls {
       type: "color", "aria-label": "Background colour", title: "Background colour",
       oninput: () => player.setBackground(this.background.value),
     });
+    this.shown = player.layers.map((_, number) => element("input", {
+      type: "checkbox", checked: true, onchange: (event) => player.showLayer(number, event.target.checked),
+    }));
     const layers = element("fieldset", {}, element("legend", {}, "Layers"),
-      ...player.layers.map((layer, number) => element("label", {},
-        element("input", { type: "checkbox", checked: true, onchange: (event) => player.showLayer(number, event.target.checked) }),
-        element("span", {}, layer.name))));
+      ...player.layers.map((layer, number) => element("label", {}, this.shown[number], element("span", {}, layer.name))));
     const help = element("details", {}, element("summary", {}, "Keys"),
       element("dl", {}, ...KEYS.flatMap(([key, what]) => [element("dt", {}, key), element("dd", {}, what)])));
     this.follow = element("input", {
@@ -107,6 +108,8 @@ export class Controls {
     this.label.textContent = `${clock.shown.toFixed(2)} / ${clock.times.last.toFixed(2)} s`;
     this.loop.setAttribute("aria-pressed", String(clock.loop));
     this.speed.value = clock.speed;
+    this.shown.forEach((box, number) => (box.checked = this.player.layers[number].visible));
+    this.follow.checked = this.player.following;
     if (this.background.value !== background) this.background.value = background;
   }
 
