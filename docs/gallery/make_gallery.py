@@ -11,6 +11,7 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -24,6 +25,7 @@ from recon4d.editors import (
     Attach,
     Builder,
     ByBones,
+    Delete,
     EditStack,
     Grade,
     InLayers,
@@ -44,6 +46,7 @@ from recon4d.synthetic import creature_field
 TIMES = [0.2, 0.7, 1.2, 1.7, 2.2]
 AZIMUTHS = [-70.0, -40.0, -100.0, -20.0, 60.0]
 FOX = InLayers(("fox",))
+VASE = (0.3, -0.75)
 
 
 def edited(scene: Scene, edits: Builder, folder: Path) -> SceneView:
@@ -90,22 +93,28 @@ def top_hat(folder: Path) -> list[Scene]:
     return [scene, edited(scene, edits, folder)]
 
 
-def on_two_legs(folder: Path) -> list[Scene]:
-    """Another subject, moved by the bones of the first."""
+def fish_on_land(folder: Path) -> list[Scene]:
+    """A fish in the place of the fox, moved by the fox's bones."""
     scene, edits = walk(), Builder()
     times = torch.tensor([0.0, 1.0], dtype=torch.float64)
-    biped = Scene(times, scene.cameras[:2], [Layer("biped", "object", creature_field("biped", 20_000))])
-    save_scene(biped, folder / "biped.r4d")
-    edits.add(ReplaceSubject(layer="fox", asset=AssetFile("biped.r4d"), stretch=True))
+    fish = Scene(times, scene.cameras[:2], [Layer("fish", "object", creature_field("fish", 20_000))])
+    save_scene(fish, folder / "fish.r4d")
+    edits.add(ReplaceSubject(layer="fox", asset=AssetFile("fish.r4d")))
     return [scene, edited(scene, edits, folder)]
 
 
 def one_of_two(folder: Path) -> list[Scene]:
-    """A vase stands in the way; it is removed, and the meadow behind is filled."""
-    scene = with_vase(walk(), folder)
-    edits = Builder()
-    edits.add(RemoveObject(select=InLayers(("vase",)), views=8))
-    return [scene, edited(scene, edits, folder)]
+    """A vase hides ground that no frame saw; deleted it leaves a hole, removed it does not."""
+    scene = walk()
+    meadow = scene.layer("meadow")
+    seen = (meadow.field.canonical.centers[:, :2] - torch.tensor(VASE)).norm(dim=-1) > 0.3
+    layers = [scene.layer("fox"), Layer("meadow", "background", meadow.field.select(seen))]
+    scene = with_vase(replace(scene, layers=layers), folder)
+    vase_only = InLayers(("vase",))
+    deleted, removed = Builder(), Builder()
+    deleted.add(Delete(select=vase_only))
+    removed.add(RemoveObject(select=vase_only, views=8))
+    return [scene, edited(scene, deleted, folder), edited(scene, removed, folder)]
 
 
 def a_vase(folder: Path) -> list[Scene]:
@@ -119,7 +128,9 @@ def with_vase(scene: Scene, folder: Path) -> SceneView:
     edits = Builder()
     ground = floor_of(scene.layer("fox").field)
     vase(folder / "vase.ply")
-    edits.add(Insert(asset=AssetFile("vase.ply", surfels=12_000), layer="vase", translate=(0.3, -0.75, ground), scale=0.7))
+    edits.add(
+        Insert(asset=AssetFile("vase.ply", surfels=12_000), layer="vase", translate=(0.3, -0.75, ground), scale=0.7)
+    )
     return edited(scene, edits, folder)
 
 
@@ -133,7 +144,7 @@ PIECES: dict[str, Callable[[Path], list[Scene]]] = {
     "head": big_head,
     "coat": blue_fox,
     "hat": top_hat,
-    "replaced": on_two_legs,
+    "replaced": fish_on_land,
     "removed": one_of_two,
     "vase": a_vase,
 }

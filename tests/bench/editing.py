@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -133,13 +133,13 @@ def edits() -> dict[str, Edit]:
     }
 
 
-def measure(count: int) -> list[str]:
-    """Rows of the tables."""
+def measure(count: int) -> Iterator[str]:
+    """Rows of the tables, as they come."""
     base = scene(count)
     before = (Recolor(select=InLayers(("floor",)), color=(0.5, 0.5, 0.6)), Grade(select=All(), exposure=0.1))
     stack = EditStack().add(*before)
     evaluate(base, stack)
-    rows = ["| one more edit | ms | CPU ms |", "|---|---|---|"]
+    yield from ("| one more edit | ms | CPU ms |", "|---|---|---|")
 
     def one_more(edit: Edit) -> Callable[[], object]:
         number = iter(range(10_000))
@@ -152,11 +152,11 @@ def measure(count: int) -> list[str]:
 
     for name, selection in selections().items():
         wall, cpu = best(one_more(NamePart(part="chosen", select=selection)))
-        rows.append(f"| select: {name} | {wall:.1f} | {cpu:.1f} |")
+        yield f"| select: {name} | {wall:.1f} | {cpu:.1f} |"
     for name, edit in edits().items():
         wall, cpu = best(one_more(edit), 3 if name == "deform" else 7)
-        rows.append(f"| {name} | {wall:.1f} | {cpu:.1f} |")
-    rows += ["", "| `SceneView.at(t)` | ms | CPU ms |", "|---|---|---|"]
+        yield f"| {name} | {wall:.1f} | {cpu:.1f} |"
+    yield from ("", "| `SceneView.at(t)` | ms | CPU ms |", "|---|---|---|")
     head = ByBones("animal", HEAD)
     keyed = Transform(select=head, keys=(PoseKey(0.2), PoseKey(0.8, rotate=(0.0, 0.0, 40.0), scale=1.3)))
     views: dict[str, SceneView] = {
@@ -167,12 +167,11 @@ def measure(count: int) -> list[str]:
     for name, view in views.items():
         moments = iter(range(10_000))
         wall, cpu = best(lambda view=view, moments=moments: view.at(0.001 * next(moments)), 15)
-        rows.append(f"| {name} | {wall:.1f} | {cpu:.1f} |")
-    rows += ["", "| 1,000 edits | s | CPU s |", "|---|---|---|", *_thousand(base)]
-    return rows
+        yield f"| {name} | {wall:.1f} | {cpu:.1f} |"
+    yield from ("", "| 1,000 edits | s | CPU s |", "|---|---|---|", _thousand(base))
 
 
-def _thousand(base: Scene) -> list[str]:
+def _thousand(base: Scene) -> str:
     generator = torch.Generator().manual_seed(0)
     many: list[Edit] = []
     for i in range(1000):
@@ -191,7 +190,7 @@ def _thousand(base: Scene) -> list[str]:
         save_stack(EditStack().add(*many), folder)
         size = (Path(folder) / "edits.json").stat().st_size
         wall, cpu = best(lambda: evaluate(replace(base), load_stack(folder)), 3)
-    return [f"| open and evaluate, {size / 1e3:.0f} kB | {wall / 1e3:.2f} | {cpu / 1e3:.2f} |"]
+    return f"| open and evaluate, {size / 1e3:.0f} kB | {wall / 1e3:.2f} | {cpu / 1e3:.2f} |"
 
 
 def main() -> None:
@@ -202,7 +201,8 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     with torch.no_grad():
-        print("\n".join(measure(options.surfels)))
+        for row in measure(options.surfels):
+            print(row, flush=True)
 
 
 if __name__ == "__main__":
