@@ -1,15 +1,15 @@
 """Deforms a field by handles, as rigidly as possible, and carries the change through time by the unchanged skinning.
 
-The deformation is found on a proxy mesh around the canonical surfels (as-rigid-as-possible surface modelling, Sorkine
-and Alexa 2007, by libigl) and carried to the surfels by their places on its triangles.  A `Deformer` keeps what does
-not depend on where the handles go, so that dragging one is quick.  The result depends on the handles alone, never on
-where they were before.
+The deformation is found on a proxy mesh around the canonical surfels and carried to them by their places on its
+triangles.  What does not depend on where the handles go is kept, so that dragging one is quick.  The result depends on
+the handles alone, never on where they were before.
 """
 
 from __future__ import annotations
 
+import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,16 +17,16 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from recon4d.core import InputError, Similarity
+from recon4d.editors.shapes.arap import ArapSurface
 from recon4d.editors.shapes.carrying import carry
 from recon4d.editors.shapes.placing import similarity
 from recon4d.editors.shapes.surface import Mesh, proxy_mesh
 from recon4d.field import Field
 
-# From the blend of the handles, six rounds come on average within 0.2 % of the subject of where 200 come.
-ITERATIONS = 6
-_TINY = 1e-9  # of the squared edge length: keeps the Jacobian of a vertex without area defined
+_KEPT = 2  # bound proxies of one shape
 
 
 @dataclass(frozen=True)
@@ -86,12 +86,16 @@ class Binding:
     weights: Any
 
 
+_Bound = tuple[ArapSurface, Binding, np.ndarray]
+
+
 class Deformer:
     """A field with its proxy mesh, ready for handles.
 
     Attributes:
-        field: as it was given.
-        mesh: the proxy.
+        field, selected: as they were given.
+        surface: the proxy, ready to be deformed.
+        mesh: the proxy's triangles at rest.
         binding: of the field's surfels.
     """
 
@@ -107,13 +111,10 @@ class Deformer:
             InputError: nothing to mesh, or nothing selected.
         """
         self.field = field
-        self.mesh: Mesh = proxy_mesh(field.canonical, max_vertices=max_vertices)
-        self.binding = bind(self.mesh, field.canonical.centers.detach().double().cpu().numpy())
-        self._selected = selected
-        self._frozen = _vertices_of_others(self.mesh, self.binding, selected)
-        self._parts = self.mesh.parts()
-        self._jacobians = _Jacobians(self.mesh)
-        self._solvers: dict[bytes, Any] = {}
+        self.selected = selected
+        bound = _bound(field, max_vertices, selected)
+        self.surface, self.binding, self._frozen = bound
+        self.mesh: Mesh = self.surface.mesh
 
     def held(self, handle: Handle) -> Int[np.ndarray, "k"]:
         """Vertices of the proxy in a handle's ball; the nearest one where there is none."""
@@ -123,28 +124,9 @@ class Deformer:
 
     def vertices(self, handles: Sequence[Handle], *, reach: float | int | None = None) -> Float[np.ndarray, "v 3"]:
         """Places of the proxy's vertices [V, 3] for handles; see `deform`."""
-        import igl
-
         if not handles:
             return self.mesh.vertices.copy()
-        fixed, goals, guess = self._constraints(handles, reach)
-        if len(fixed) == len(self.mesh.vertices):
-            return goals
-        key = fixed.tobytes()
-        if key not in self._solvers:
-            data = igl.ARAPData()
-            data.max_iter = ITERATIONS
-            data.energy = igl.ARAP_ENERGY_TYPE_SPOKES_AND_RIMS
-            igl.arap_precomputation(self.mesh.vertices, self.mesh.faces, 3, fixed.astype(np.int32), data)
-            # A few sets of handles are kept: more would hold much memory for what is a dragging hand's past.
-            self._solvers = {**dict(list(self._solvers.items())[-3:]), key: data}
-        solved = igl.arap_solve(np.ascontiguousarray(goals[fixed]), self._solvers[key], guess)
-        if not np.isfinite(solved).all():
-            raise InputError(
-                "handles", expected="poses that a surface can follow", got="no solution", fix="move them less"
-            )
-        solved[fixed] = goals[fixed]
-        return solved
+        return self.surface.solve(*self._constraints(handles, reach))
 
     def deform(self, handles: Sequence[Handle], *, reach: float | int | None = None) -> Field:
         """The field with its handles where they are to go.
@@ -161,10 +143,10 @@ class Deformer:
         binding, old = self.binding, self.mesh.vertices
         shifted = (new != old).any(1)
         moves = torch.from_numpy(shifted[binding.corners].any(1))
-        if self._selected is not None:
-            moves &= self._selected.cpu()
+        if self.selected is not None:
+            moves &= self.selected.cpu()
         rows = moves.nonzero()[:, 0].numpy()
-        blend = np.concatenate([self._jacobians.of(new).reshape(-1, 9), new - old], 1)
+        blend = np.concatenate([self.surface.jacobians(new).reshape(-1, 9), new - old], 1)
         blended = np.asarray((binding.weights[rows] if len(rows) < len(moves) else binding.weights) @ blend)
         jacobians = blended[:, :9].reshape(-1, 3, 3)
         # A shift of the surfel itself, so that rounding of the binding does not move what does not move.
@@ -198,8 +180,8 @@ class Deformer:
             if (taken != vertices).any():
                 near |= away * handle.radius <= handle.radius + (math.inf if reach is None else reach)
         # What a vertex of another part does nobody has said: parts without a handle stay.
-        touched = np.unique(self._parts[np.concatenate([self.held(handle) for handle in handles])])
-        stays = ~near | ~np.isin(self._parts, touched)
+        touched = np.unique(self.surface.parts[np.concatenate([self.held(handle) for handle in handles])])
+        stays = ~near | ~np.isin(self.surface.parts, touched)
         is_fixed |= stays & (goals == vertices).all(1)
         goals[self._frozen] = vertices[self._frozen]
         guess = vertices + pull / weight[:, None]
@@ -216,7 +198,9 @@ def deform_field(
     reach: float | int | None = None,
     max_vertices: int = 5000,
 ) -> Field:
-    """The field deformed by handles, as rigidly as possible; see `Deformer`, which is quicker for many deformations.
+    """The field deformed by handles, as rigidly as possible; see `Deformer`.
+
+    The proxy of a shape is kept as long as its array of centres lives, so that moving a handle again is quick.
 
     Args:
         field: N surfels, whose warp stays as it is.
@@ -247,6 +231,27 @@ def bind(mesh: Mesh, points: Float[np.ndarray, "n 3"]) -> Binding:
     return Binding(corners, barycentric, offsets, weights)
 
 
+# For each array of centres: proxies by their options.  Only for speed: what is in it never changes a result.
+_proxies: MutableMapping[Tensor, dict[tuple[object, ...], _Bound]] = WeakTensorKeyDictionary()
+
+
+def _bound(field: Field, max_vertices: int, selected: Bool[Tensor, " n"] | None) -> _Bound:
+    """Proxy, binding, and the vertices that must not move."""
+    surfels = field.canonical
+    digest = hashlib.sha256(surfels.opacities.detach().cpu().numpy().tobytes())
+    digest.update(b"" if selected is None else selected.cpu().numpy().tobytes())
+    key = (max_vertices, selected is None, digest.digest())
+    kept = _proxies.setdefault(surfels.centers, {})
+    if key not in kept:
+        surface = ArapSurface(proxy_mesh(surfels, max_vertices=max_vertices))
+        binding = bind(surface.mesh, surfels.centers.detach().double().cpu().numpy())
+        found = (surface, binding, _vertices_of_others(surface.mesh, binding, selected))
+        for old in list(kept)[: max(0, len(kept) + 1 - _KEPT)]:
+            del kept[old]
+        kept[key] = found
+    return kept[key]
+
+
 def _vertices_of_others(mesh: Mesh, binding: Binding, selected: Bool[Tensor, " n"] | None) -> Bool[np.ndarray, "v"]:
     """Vertices whose surfels are mostly not selected."""
     if selected is None:
@@ -259,53 +264,3 @@ def _vertices_of_others(mesh: Mesh, binding: Binding, selected: Bool[Tensor, " n
         for side, rows in enumerate((~chosen, chosen)):
             np.add.at(votes[side], binding.corners[rows, corner], binding.barycentric[rows, corner])
     return votes[1] <= votes[0]
-
-
-class _Jacobians:
-    """Least-squares Jacobians at the vertices of a mesh, from where their edges and normals go."""
-
-    def __init__(self, mesh: Mesh) -> None:
-        from scipy.sparse import csr_array
-
-        edges = mesh.edges()
-        self._faces = mesh.faces
-        self._first, self._second = edges[:, 0], edges[:, 1]
-        size, count = len(mesh.vertices), len(edges)
-        self._sum = csr_array((np.ones(count), (self._first, np.arange(count))), shape=(size, count))
-        self._edges = mesh.vertices[self._second] - mesh.vertices[self._first]
-        self._normals, self._areas = _vertex_normals(mesh.vertices, mesh.faces)
-        square = np.asarray(self._sum @ (self._edges**2).sum(-1))
-        self._bend = np.maximum(square, 1e-300)
-        gram = self._moments(self._edges) + self._bend[:, None, None] * _outer(self._normals, self._normals)
-        gram += _TINY * self._bend[:, None, None] * np.eye(3)
-        self._inverse = np.linalg.inv(gram)
-
-    def _moments(self, edges: Float[np.ndarray, "e 3"]) -> Float[np.ndarray, "v 3 3"]:
-        return np.asarray(self._sum @ _outer(edges, self._edges).reshape(-1, 9)).reshape(-1, 3, 3)
-
-    def of(self, vertices: Float[np.ndarray, "v 3"]) -> Float[np.ndarray, "v 3 3"]:
-        """Jacobians [V, 3, 3] of the deformation that takes the mesh's vertices to these."""
-        moments = self._moments(vertices[self._second] - vertices[self._first])
-        normals, areas = _vertex_normals(vertices, self._faces)
-        # Thickness grows as lengths along the surface do, so that a scaled part is scaled in all three directions.
-        normals = normals * np.sqrt(areas / np.maximum(self._areas, 1e-300))
-        moments += self._bend[:, None, None] * _outer(normals, self._normals)
-        moments += _TINY * self._bend[:, None, None] * np.eye(3)
-        return moments @ self._inverse
-
-
-def _outer(a: Float[np.ndarray, "n 3"], b: Float[np.ndarray, "n 3"]) -> Float[np.ndarray, "n 3 3"]:
-    return a[:, :, None] * b[:, None, :]
-
-
-def _vertex_normals(
-    vertices: Float[np.ndarray, "v 3"], faces: Int[np.ndarray, "f 3"]
-) -> tuple[Float[np.ndarray, "v 3"], Float[np.ndarray, "v 1"]]:
-    """Unit normals of vertices, and the areas (in a fixed unit) that they stand for."""
-    a, b, c = (vertices[faces[:, i]] for i in range(3))
-    cross = np.cross(b - a, c - a)
-    total = np.stack(
-        [np.bincount(faces.reshape(-1), np.repeat(cross[:, i], 3), minlength=len(vertices)) for i in range(3)], -1
-    )
-    length = np.linalg.norm(total, axis=-1, keepdims=True)
-    return np.where(length > 1e-300, total / np.maximum(length, 1e-300), np.array([0.0, 0.0, 1.0])), length

@@ -27,6 +27,7 @@ VIEWS = 16
 """Frames that are looked at, spread over the clip."""
 
 _COVERED = 0.6  # alpha from which a pixel of the background counts as seen
+_WHOLE = 0.98  # alpha from which nothing of what is behind shows
 _SILHOUETTE = 0.03  # alpha of the removed thing from which it counts as hiding
 _FEWEST = 4  # pixels of a hole that is worth filling
 _MOSTLY = 0.5  # coverage, continued into a hole from around, above which the background goes on there
@@ -164,6 +165,8 @@ def _contiguous(surfels: Surfels) -> Surfels:
 
 def _fill(frame: _Frame, frames: Sequence[_Frame], inpaint: Inpaint) -> Surfels | None:
     """Surfels in the world, one for each pixel of the frame's holes that gets a depth."""
+    from scipy.ndimage import binary_dilation
+
     holes, seen = frame.holes(), frame.seen()
     if not holes.any():
         return None
@@ -171,7 +174,9 @@ def _fill(frame: _Frame, frames: Sequence[_Frame], inpaint: Inpaint) -> Surfels 
     color = np.clip(inpaint(np.clip(frame.color, 0, 1), holes | ~seen), 0, 1)
     points = _points(frame.camera, depth)
     across, down = _steps(points, depth > 0)
-    use = holes & (depth > 0) & np.isfinite(across).all(-1) & np.isfinite(down).all(-1)
+    # The rim, where the background fades out, is covered as well: otherwise a dark line stays around the patch.
+    rim = binary_dilation(holes, np.ones((3, 3)), iterations=2) & frame.hidden & (frame.alpha < _WHOLE)
+    use = (holes | rim) & (depth > 0) & np.isfinite(across).all(-1) & np.isfinite(down).all(-1)
     places, u, v = points[use], across[use], down[use]
     length = np.linalg.norm(u, axis=-1, keepdims=True)
     first = u / np.maximum(length, 1e-12)

@@ -37,8 +37,8 @@ class Asset:
         mesh: the triangles, None for splats.
         bone_names: names of the field's bones, empty where it has none.
         duration: seconds of its motion, 0 where it stands still.
-        motion_error: how far the field's bones, which are rigid, are from the file's own motion at most, as a share of
-            the asset's size; 0 where nothing was approximated.
+        motion_error: how far the field's bones, which are rigid and move smoothly, are from the file's own motion at
+            most, as a share of the asset's size; 0 where it stands still.
         sha256: of the file, or of the scene's contents.
     """
 

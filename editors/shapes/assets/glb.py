@@ -1,8 +1,8 @@
 """A .glb as an asset: surfels on its triangles in the pose its skin was bound in, and bones that move them.
 
-glTF is y up and looks along +z; an asset is z up and looks along +x.  Bones of ours are rigid: a joint that scales over
-time is followed as nearly as turning and shifting can, and the largest miss is reported.  Moving morph targets are left
-at their first state, which counts as a miss too.
+glTF is y up and looks along +z; an asset is z up and looks along +x.  Bones of ours are rigid and
+move smoothly: a joint that scales over time, or stops short, is followed as nearly as that can be, and the largest miss
+is reported.  Moving morph targets are left at their first state, which counts as a miss too.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from recon4d.core import InputError, SE3Spline, quaternion
 from recon4d.data.gltf import GltfClip, Material
 from recon4d.editors.shapes.assets.asset import Asset, AssetMesh
 from recon4d.editors.shapes.assets.sampling import mesh_surfels, sample_mesh
-from recon4d.field import BonesWarp, Field, IdentityWarp, Warp
+from recon4d.field import BonesWarp, Field, IdentityWarp
 
 _AXES = np.array([[0.0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1]])
-_STEP = 1 / 30  # seconds between controls, more where a clip is so long that there would be too many
+_STEP = 1 / 60  # seconds between controls, more where a clip is so long that there would be too many
 _MOST_CONTROLS = 1200
 _MOST_BONES = 2048
-_CHECKS = 9
+_CHECKS = 14  # moments, none of them a control of a clip of whole frames
 _SLOTS = 4
 
 
@@ -67,7 +67,7 @@ def read_glb(path: Path, *, surfels: int, action: str | None, hide: Sequence[str
         return Asset(path.stem, field, mesh, sha256=sha256)
     names = tuple(clip.tree.name(bone.node) for bone in bones)
     warp = _warp(rigid, bones, times, *_blended(clip.faces[face], barycentric, indices, weights, len(bones)))
-    error = _miss(clip, rigid, times, vertices, indices, weights) if moving else 0.0
+    error = _miss(clip, warp, vertices, indices, weights) if moving else 0.0
     duration = clip.duration if moving else 0.0
     return Asset(path.stem, Field(field.canonical, field.ids, warp), mesh, names, duration, error, sha256)
 
@@ -247,7 +247,7 @@ def _warp(
     times: Float[np.ndarray, " t"],
     indices: Int[np.ndarray, "n 4"],
     weights: Float[np.ndarray, "n 4"],
-) -> Warp:
+) -> BonesWarp:
     # A joint's own frame in the canonical state; the frame of a node without a skin is that of its mesh.
     rest = np.stack([bone.canonical @ _bind_frame(bone) for bone in bones])
     frame = np.tile(np.eye(4), (len(bones), 1, 1))
@@ -279,20 +279,22 @@ def _bind_frame(bone: _Bone) -> Float[np.ndarray, "4 4"]:
 
 def _miss(
     clip: GltfClip,
-    rigid: Float[np.ndarray, "b t 4 4"],
-    times: Float[np.ndarray, " t"],
+    warp: BonesWarp,
     vertices: Float[np.ndarray, "v 3"],
     indices: Int[np.ndarray, "v j"],
     weights: Float[np.ndarray, "v j"],
 ) -> float:
     """Largest distance between the file's vertices and ours, as a share of the asset's size."""
-    homogeneous = np.concatenate([vertices, np.ones((len(vertices), 1))], 1)
+    times = torch.linspace(0, clip.duration, _CHECKS, dtype=torch.float64)
+    rotations, shifts = warp.transforms_at(times)
+    turns, shifts_ = quaternion.to_matrix(rotations).double().numpy(), shifts.double().numpy()
     worst = 0.0
-    for k in np.unique(np.linspace(0, len(times) - 1, _CHECKS).round().astype(int)):
+    for k, time in enumerate(times.tolist()):
         ours = np.zeros((len(vertices), 3))
         for slot in range(indices.shape[1]):
-            matrix = rigid[indices[:, slot], k, :3]
-            ours += weights[:, slot : slot + 1] * np.einsum("vij,vj->vi", matrix, homogeneous)
-        theirs = clip.vertices_at(float(times[k])) @ _AXES[:3, :3].T
+            bone = indices[:, slot]
+            moved = np.einsum("vij,vj->vi", turns[k, bone], vertices) + shifts_[k, bone]
+            ours += weights[:, slot : slot + 1] * moved
+        theirs = clip.vertices_at(time) @ _AXES[:3, :3].T
         worst = max(worst, float(np.linalg.norm(ours - theirs, axis=-1).max()))
     return worst / max(float(np.linalg.norm(np.ptp(vertices, axis=0))), 1e-12)

@@ -113,8 +113,8 @@ def _from_splats(ply: PlyTables, sha256: str) -> Asset:
     if len(surfels) > MAX_SURFELS:
         raise ply.fail("element vertex", f"at most {MAX_SURFELS} splats", str(len(surfels)))
     bad = [name for name, tensor in surfels.tensors().items() if not bool(tensor.isfinite().all())]
-    if bad or bool((surfels.rotations_wxyz.abs().amax(-1) <= quaternion.ZERO_LENGTH).any()):
-        raise ply.fail("element vertex", "finite splats with rotations", ", ".join(bad) or "a zero quaternion")
+    if bad:
+        raise ply.fail("element vertex", "finite splats", ", ".join(bad))
     name = ply.path.name.removesuffix(".ply").removesuffix(".compressed")
     return Asset(name, Field(surfels, torch.arange(len(surfels)), IdentityWarp()), None, sha256=sha256)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -145,6 +147,19 @@ def test_the_way_of_a_drag_does_not_matter(deformer: Deformer, fox: Field, nose:
         dragged = pose(height)
     assert torch.equal(dragged.canonical.centers, direct.canonical.centers)
     assert torch.equal(dragged.canonical.rotations_wxyz, direct.canonical.rotations_wxyz)
+
+
+def test_a_kept_proxy_serves_other_surfels_at_the_same_places(fox: Field, nose: tuple) -> None:
+    handles = [Handle(nose, 0.15, translation=(0.0, 0.0, 0.2))]
+    plain = deform_field(fox, handles, reach=0.4, max_vertices=1500)
+    painted = replace(fox, canonical=fox.canonical.replace(sh=fox.canonical.sh + 0.5, scales=2 * fox.canonical.scales))
+    after = deform_field(painted, handles, reach=0.4, max_vertices=1500)
+    assert torch.equal(after.canonical.centers, plain.canonical.centers)
+    torch.testing.assert_close(after.canonical.scales, 2 * plain.canonical.scales)
+    assert torch.equal(after.canonical.sh, painted.canonical.sh)
+    assert Deformer(fox, max_vertices=1500).surface is Deformer(painted, max_vertices=1500).surface
+    half = fox.canonical.centers[:, 0] > 0
+    assert Deformer(fox, max_vertices=1500, selected=half).surface is not Deformer(fox, max_vertices=1500).surface
 
 
 def test_two_separate_parts_and_a_handle_on_one(fox: Field, nose: tuple) -> None:

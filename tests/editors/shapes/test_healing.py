@@ -40,7 +40,7 @@ def _floor(side: int = 90) -> Field:
     return Field(surfels, torch.arange(count) * 3, IdentityWarp())
 
 
-def _ball(radius: float = 0.35, count: int = 500) -> Field:
+def _ball(radius: float = 0.45, count: int = 600) -> Field:
     generator = torch.Generator().manual_seed(0)
     normal = torch.nn.functional.normalize(torch.randn(count, 3, generator=generator), dim=1)
     half = torch.stack([1 + normal[:, 2], -normal[:, 1], normal[:, 0], torch.zeros(count)], dim=1)
@@ -99,8 +99,8 @@ def test_a_hole_that_no_frame_saw_is_filled_as_if_it_had_been_seen(kind: str) ->
         true, before, after = (_picture(each, cameras[i]) for each in (floor, known, healed))
         hole = (np.abs(true - before) > 0.05).any(-1)
         assert hole.sum() > 50
-        assert _psnr(after[hole], true[hole]) > 24
-        assert _psnr(after[hole], true[hole]) > _psnr(before[hole], true[hole]) + 8
+        assert _psnr(after[hole], true[hole]) > 30
+        assert _psnr(after[hole], true[hole]) > _psnr(before[hole], true[hole]) + 15
         far = rasterize(ball.at(0.0), cameras[i]).alpha[..., 0].numpy() < 0.03
         from scipy.ndimage import binary_erosion
 
@@ -111,7 +111,7 @@ def test_a_hole_that_no_frame_saw_is_filled_as_if_it_had_been_seen(kind: str) ->
     aside = Camera.look_at((3.0, -3.0, 2.0), (0, 0, 0.2), width=SIZE[0], height=SIZE[1])
     true, before, after = (_picture(each, aside) for each in (floor, known, healed))
     hole = (np.abs(true - before) > 0.05).any(-1)
-    assert _psnr(after[hole], true[hole]) > 20
+    assert _psnr(after[hole], true[hole]) > 26
 
 
 def test_what_other_frames_saw_is_not_invented() -> None:
@@ -154,7 +154,9 @@ def test_a_refined_background_and_another_way_of_inventing() -> None:
     assert healed.refined is not None
     assert len(healed.refined) == len(healed)
     invented = healed.canonical.sh[len(known) :, 0]
-    assert torch.equal(invented, coefficients_from_color(torch.tensor([0.0, 1.0, 0.0]))[0].expand_as(invented))
+    wanted = coefficients_from_color(torch.tensor([0.0, 1.0, 0.0]))[0]
+    # All but the rim, where the background still shows its own colours.
+    assert 0.6 < (invented == wanted).all(-1).float().mean() < 1
     again = heal_background(known, [ball], cameras, TIMES, inpaint=green)
     assert torch.equal(again.canonical.centers, healed.canonical.centers)
 
