@@ -100,6 +100,10 @@ def test_licence_files_and_metadata(wheel, dist_info, repository):
     assert "recon4d = recon4d.cli:main" in entry_points.replace("=", " = ").replace("  ", " ")
 
 
+def test_the_web_player_is_inside(names):
+    assert {"recon4d/export/web/player.js", "recon4d/export/web/player/page.css"} <= set(names)
+
+
 def test_the_native_module_is_inside(names):
     assert any(name.startswith("recon4d/_native/_ext.") and name.endswith(".so") for name in names)
 
