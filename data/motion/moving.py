@@ -46,6 +46,7 @@ _LASTS = 0.25  # Parts that last are kept down to this share of the space and ti
 _LEAST, _MOST = 2e-3, 0.6  # Share of the picture that a subject takes.
 _CLEAR = 0.4  # Contrast of the score from which something moves: 0.34 at the rim of a still apple, 0.48 for a cat.
 _PRESENT = 0.7  # Share of the frames that it is seen in.
+_ROUGHLY_CLEAR, _ROUGHLY_PRESENT = 0.25, 0.4  # The same where the cameras are in doubt.
 _SHRUNK, _AROUND = 0.6, 24  # A mask is lost below this share of the upper quartile of areas so many frames around.
 _CARRIED = 16  # Frames that a mask is carried where the poses tell too little.
 _STEADY = 0.65
@@ -59,11 +60,13 @@ class MovingSettings:
         max_side: on frames reduced to this long side.
         frames: in at most so many frames, evenly in motion; masks are carried to the others.
         gaps: each frame is compared with those so many kept frames before and after.
+        rough: be content with less: masks to leave points out by, where the cameras are in doubt, not to fit to.
     """
 
     max_side: int = 384
     frames: int = 120
     gaps: tuple[int, ...] = (1, 2, 4, 8, 16)
+    rough: bool = False
 
     def __post_init__(self) -> None:
         if not self.gaps or min(self.gaps) < 1 or self.max_side < 32:
@@ -129,11 +132,12 @@ def _find(
     rough = _lasting(np.stack([mask_images.clean(s > max(mask_images.otsu(s), 0.25)) for s in gathered]))
     contrast = _contrast(gathered, rough)
     found = rough
-    if contrast >= _CLEAR:
+    clear, present = (_ROUGHLY_CLEAR, _ROUGHLY_PRESENT) if settings.rough else (_CLEAR, _PRESENT)
+    if contrast >= clear:
         found = _cut(clip, flows, gathered, rough, lambda n: progress("moving", len(clip) + n, 2 * len(clip)))
         contrast = _contrast(gathered, found)
     seen = _seen(found)
-    if contrast < _CLEAR or seen.mean() < _PRESENT:
+    if contrast < clear or seen.mean() < present:
         why = f"contrast {contrast:.2f}, in {100 * seen.mean():.0f} % of the frames"
         progress("moving", 2 * len(clip), 2 * len(clip))
         text = f"nothing clearly moves against the solved cameras ({why})"
@@ -151,7 +155,7 @@ def _find(
     doubt = None
     if health.coverage > _MOST:
         doubt = f"what moves fills {100 * health.coverage:.0f} % of the picture: the cameras are in doubt"
-    elif health.steadiness < _STEADY:
+    elif health.steadiness < _STEADY and not settings.rough:
         doubt = f"what seems to move flickers (steadiness {health.steadiness:.2f})"
     if doubt is not None:
         return None, no_subject(doubt, (doubt,), followed=followed, contrast=contrast)

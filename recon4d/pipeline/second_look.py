@@ -17,6 +17,7 @@ from recon4d.data.motion import (
     CameraSolution,
     Clip,
     MaskHealth,
+    MovingSettings,
     StageCache,
     find_moving,
     solve_cameras,
@@ -82,13 +83,19 @@ def look_again(
         progress: told of all parts.
     """
     found = find_moving(clip, solution, work=cache, progress=progress)
+    if found.masks is None and not solution.health.confident:
+        # What moves may be what spoiled the cameras, and spoiled cameras hide it: leave out what seems to move.
+        rough = find_moving(clip, solution, MovingSettings(rough=True), work=cache, progress=progress)
+        without = None if rough.masks is None else _solved_without(clip, rough.masks, settings, cache, progress)
+        if without is not None and _as_healthy(without, solution):
+            found = find_moving(clip, without, work=cache, progress=progress)
+            solution = without
     if found.masks is None:
         return SecondLook((), first, solution, replace(mask_record(found.health, 0), stage=STAGE))
     masks, health = found.masks, found.health
     notes: tuple[tuple[str, str], ...] = ()
     if health.coverage > _LARGE or not solution.health.confident:
-        wanted = CameraSettings(mode="scene", focal=settings.focal, seed=settings.seed)
-        without = solve_cameras(clip, masks, wanted, work=cache, progress=progress)
+        without = _solved_without(clip, masks, settings, cache, progress)
         before, after = _error(solution), _error(without)
         kept = _as_healthy(without, solution) and after < before
         verdict = "kept" if kept else "not kept"
@@ -101,6 +108,17 @@ def look_again(
                 masks, health = again.masks, again.health
     record = mask_record(health, 1)
     return SecondLook((masks,), health, solution, replace(record, stage=STAGE, facts=(*record.facts, *notes)))
+
+
+def _solved_without(
+    clip: Clip,
+    masks: UInt8[np.ndarray, "t h w"],
+    settings: ReconstructSettings,
+    cache: StageCache,
+    progress: Progress,
+) -> CameraSolution:
+    wanted = CameraSettings(mode="scene", focal=settings.focal, seed=settings.seed)
+    return solve_cameras(clip, masks, wanted, work=cache, progress=progress)
 
 
 def _error(solution: CameraSolution) -> float:

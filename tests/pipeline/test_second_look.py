@@ -65,6 +65,36 @@ def test_cameras_in_doubt_are_solved_again_without_what_moves(monkeypatch, tmp_p
         assert (result.solution is sure) == kept
 
 
+@pytest.mark.parametrize(("sure", "found"), [(True, True), (True, False), (False, False)])
+def test_cameras_that_were_spoiled_are_solved_without_what_seems_to_move(monkeypatch, tmp_path, sure, found):
+    doubtful, without = solution(0.9), solution(0.5)
+    doubtful = replace(doubtful, health=replace(doubtful.health, confident=False))
+    if not sure:
+        without = replace(without, health=replace(without.health, confident=False))
+    masks, guess = np.full((2, 6, 8), 255, np.uint8), np.full((2, 6, 8), 200, np.uint8)
+    asked = []
+
+    def find(clip, cameras, settings=None, **_):
+        asked.append((cameras is without, bool(settings and settings.rough)))
+        if settings and settings.rough:
+            return Masks(guess, FOUND, "m")
+        seen = cameras is without and found
+        return Masks(masks, replace(FOUND, coverage=0.05), "m") if seen else Masks(None, NONE, "m")
+
+    def solve(clip, given, wanted, **_):
+        assert given is guess
+        assert wanted.mode == "scene"
+        return without
+
+    monkeypatch.setattr(second_look, "find_moving", find)
+    monkeypatch.setattr(second_look, "solve_cameras", solve)
+    result = second_look.look_again(CLIP, NONE, doubtful, ReconstructSettings(), StageCache(tmp_path), lambda *_: None)
+    assert asked[:2] == [(False, False), (False, True)]
+    assert len(asked) == 2 + sure
+    assert (result.solution is without) == sure
+    assert len(result.objects) == (sure and found)
+
+
 def test_nothing_found_leaves_all_as_it_was(monkeypatch, tmp_path):
     first = solution(0.7)
     monkeypatch.setattr(second_look, "find_moving", lambda *_, **__: Masks(None, replace(NONE, reason="still"), "m"))
