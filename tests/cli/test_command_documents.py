@@ -12,8 +12,8 @@ import pytest
 from recon4d.cli import main
 from recon4d.evaluate import PROTOCOLS, Evaluation
 
-PAGES = ("docs/synthesize.md", "docs/evaluate.md", "docs/reconstruct.md")
-COMMANDS = ("synthesize", "evaluate", "reconstruct")
+PAGES = ("docs/synthesize.md", "docs/evaluate.md", "docs/reconstruct.md", "docs/export.md")
+COMMANDS = ("synthesize", "evaluate", "reconstruct", "edit", "export", "import-mesh")
 
 
 @pytest.fixture(scope="module")
