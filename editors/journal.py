@@ -3,8 +3,8 @@
     {"journal": "recon4d-edits", "version": 1, "base": [edits]}          the stack that it starts from
     {"do": OPERATION, "after": HASH} | {"undo": true, "after": HASH} | {"redo": true, "after": HASH}
 
-HASH is that of the stack that the line led to.  A torn or damaged last line is dropped.  The journal belongs to an
-`edits.json` whose hash stands in it; one that does not, because edits.json was changed by hand, is started anew.
+HASH is that of the stack that the line led to.  A torn or damaged last line is dropped.  The journal is ahead of
+`edits.json` by one operation at most; where it is not, because edits.json was changed by hand, it is started anew.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from recon4d.editors.document import MAX_EDITS, edit_from_json
 from recon4d.editors.edits.base import Edit
 from recon4d.editors.history import History, Operation
 from recon4d.editors.stack import EditStack
-from recon4d.editors.store import cannot_write, load_stack, read_limited, save_stack
+from recon4d.editors.store import FILE, cannot_write, load_stack, read_limited, save_stack
 from recon4d.editors.values import from_json, to_json
 from recon4d.scene.document import Node, canonical_bytes, parse
 
@@ -49,6 +49,9 @@ class Session:
         recovered = _recover(self.folder, stored)
         self.history = History(stored) if recovered is None else recovered
         self._is_new = recovered is None
+        if self.stack != stored:
+            # A crash came between the journal and the document.
+            save_stack(self.stack, self.folder)
 
     @property
     def stack(self) -> EditStack:
@@ -74,6 +77,8 @@ class Session:
     def _step(self, history: History, line: dict[str, Any]) -> EditStack:
         try:
             if self._is_new:
+                # From here on a document that is not there was taken away by somebody.
+                save_stack(self.stack, self.folder)
                 start = {"journal": _FORMAT, "version": _VERSION, "base": [to_json(e) for e in self.stack.edits]}
                 _write(self.folder, [start], anew=True)
             _write(self.folder, [{**line, "after": stack_hash(history.stack)}], anew=False)
@@ -116,25 +121,25 @@ def _write(folder: Path, lines: list[dict[str, Any]], *, anew: bool) -> None:
 
 def _recover(folder: Path, stored: EditStack) -> History | None:
     """The history of the journal; None where there is none that belongs to the stored stack."""
-    if not (folder / JOURNAL).is_file():
+    if not (folder / JOURNAL).is_file() or not (folder / FILE).is_file():
         return None
     try:
         lines = read_limited(folder, JOURNAL).split(b"\n")
-        history, hashes = _replay(lines, str(folder / JOURNAL))
+        history, before = _replay(lines, str(folder / JOURNAL))
     except InputError:
         return None
-    # The journal is written first, so the stored stack is the present one or one of those before.
-    return history if stack_hash(stored) in hashes else None
+    # The journal is written first, so the stored stack is the present one or that before.
+    return history if stored in (history.stack, before.stack) else None
 
 
-def _replay(lines: list[bytes], file: str) -> tuple[History, set[str]]:
-    """The history of the lines, up to the first that does not fit, and the hashes of all its stacks."""
+def _replay(lines: list[bytes], file: str) -> tuple[History, History]:
+    """The history of the lines, up to the first that does not fit, and the history before the last of them."""
     start = parse(lines[0], file)
     members = start.object("journal", "version", "base")
     members["journal"].choice(_FORMAT)
     members["version"].whole(least=1, most=_VERSION)
     history = History(EditStack(tuple(edit_from_json(node) for node in members["base"].items(at_most=MAX_EDITS))))
-    hashes = {stack_hash(history.stack)}
+    before = history
     for line in lines[1:]:
         if not line:
             continue
@@ -144,9 +149,8 @@ def _replay(lines: list[bytes], file: str) -> tuple[History, set[str]]:
             continue  # torn by a crash; where it is not the last, those after it decide whether they fit
         if stack_hash(history_after.stack) != after:
             break
-        history = history_after
-        hashes.add(after)
-    return history, hashes
+        before, history = history, history_after
+    return history, before
 
 
 def _line(node: Node, history: History) -> tuple[str, History]:

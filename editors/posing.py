@@ -6,9 +6,12 @@ vanish and the logarithms of the weights go in as corrections.  Both ways agree 
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from recon4d.core import Surfels, quaternion
 from recon4d.field import BonesWarp, Field
@@ -37,6 +40,17 @@ def _has_kernel(centers: Tensor) -> bool:
     return centers.device.type == "cpu" and fused.available(centers.device, centers.dtype)
 
 
+_logs: MutableMapping[Tensor, tuple[int, Tensor]] = WeakTensorKeyDictionary()
+
+
+def _logarithms(weights: Tensor) -> Tensor:
+    """Logarithms of weights, kept as long as the tensor is and is not written to: they take longer than the kernel."""
+    known = _logs.get(weights)
+    if known is None or known[0] != weights._version:
+        known = _logs[weights] = (weights._version, weights.detach().log().clamp_min(_NOTHING))
+    return known[1]
+
+
 def _is_learned(field: Field) -> bool:
     tensors = (*field.canonical.tensors().values(), *field.warp.tensors().values())
     return torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
@@ -56,7 +70,7 @@ def _skinned(canonical: Surfels, warp: BonesWarp, times: Tensor) -> Surfels:
         canonical.centers.detach(),
         canonical.rotations_wxyz.detach(),
         warp.weight_indices,
-        warp.weights.detach().log().clamp_min(_NOTHING),
+        _logarithms(warp.weights),
         rest.detach(),
         torch.full_like(rest, _FAR),
         quaternion.normalize(rotations).detach(),

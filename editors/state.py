@@ -44,7 +44,9 @@ class State:
     @staticmethod
     def of(scene: Scene, folder: Path | None = None) -> State:
         """The state that no edit has touched."""
-        return State(scene, tuple(scene.layers), folder=folder)
+        # Without the scene itself, so that states which are kept for it do not keep it alive.
+        timeline = Scene(scene.frame_times, scene.cameras, [], scene.metres_per_unit, scene.provenance)
+        return State(timeline, tuple(scene.layers), folder=folder)
 
     def view(self) -> SceneView:
         """What is to be seen."""

@@ -16,6 +16,9 @@ from recon4d.scene import Layer, Scene, merge_surfels
 
 Part = Mapping[str, Int64[Tensor, " m"]]
 
+_STILL = ("scales", "opacities", "sh", "features")
+_MOVING = ("centers", "rotations_wxyz", "world_from_canonical_wxyz")
+
 
 @dataclass(frozen=True, eq=False)
 class SceneView(Scene):
@@ -33,14 +36,34 @@ class SceneView(Scene):
     hidden: tuple[Layer, ...] = ()
     locked: frozenset[str] = frozenset()
     parts: Mapping[str, Part] = field(default_factory=dict)
+    _still: dict[bool, tuple[dict[str, tuple[Tensor | None, ...]], Surfels]] = field(
+        default_factory=dict, repr=False, init=False
+    )
 
     def at(self, time: float | int) -> Surfels:
         """The surfaces of all layers at one moment (seconds) as one set of surfels, in the order of the layers."""
-        return merge_surfels([_posed(layer, time, appearance=False) for layer in self.layers])
+        return self._merged(time, appearance=False)
 
     def appearance_at(self, time: float | int) -> Surfels:
         """The surfels to draw in colour, as `at`."""
-        return merge_surfels([_posed(layer, time, appearance=True) for layer in self.layers])
+        return self._merged(time, appearance=True)
+
+    def _merged(self, time: float | int, *, appearance: bool) -> Surfels:
+        parts = [_posed(layer, time, appearance=appearance) for layer in self.layers]
+        if len(parts) == 1:
+            return parts[0]
+        # What no time changes is the same tensors again, and need not be put together again.
+        still = {name: tuple(getattr(part, name) for part in parts) for name in _STILL}
+        known = self._still.get(appearance)
+        if known is not None and all(
+            a is b for name in _STILL for a, b in zip(still[name], known[0][name], strict=True)
+        ):
+            moving = {name: torch.cat([getattr(part, name) for part in parts]) for name in _MOVING}
+            return known[1].replace(**moving)
+        merged = merge_surfels(parts)
+        if all(part.world_from_canonical_wxyz is not None for part in parts):
+            self._still[appearance] = (still, merged)
+        return merged
 
 
 def _posed(layer: Layer, time: float | int, *, appearance: bool) -> Surfels:

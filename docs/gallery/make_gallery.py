@@ -107,7 +107,7 @@ def one_of_two(folder: Path) -> list[Scene]:
     """A vase hides ground that no frame saw; deleted it leaves a hole, removed it does not."""
     scene = walk()
     meadow = scene.layer("meadow")
-    seen = (meadow.field.canonical.centers[:, :2] - torch.tensor(VASE)).norm(dim=-1) > 0.3
+    seen = (meadow.field.canonical.centers[:, :2] - torch.tensor(VASE)).norm(dim=-1) > 0.15
     layers = [scene.layer("fox"), Layer("meadow", "background", meadow.field.select(seen))]
     scene = with_vase(replace(scene, layers=layers), folder)
     vase_only = InLayers(("vase",))

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from recon4d.core import InputError
+from recon4d.core import InputError, Surfels
+from recon4d.editors.edited_field import EditedField, first_moment
+from recon4d.editors.posing import pose
 from recon4d.editors.state import Masks, State
 from recon4d.editors.values import Tagged
 from recon4d.scene import Layer
@@ -83,9 +85,15 @@ def _both(left: Tensor | None, right: Tensor | None) -> Tensor:
     return left | right
 
 
+def shown_at(layer: Layer, time: float, *, appearance: bool = False) -> Surfels:
+    """The surfels of a layer at a time (seconds), by the quickest way there is; without gradients."""
+    moment = torch.tensor([time], dtype=torch.float64)
+    with torch.no_grad():
+        if isinstance(layer.field, EditedField):
+            return first_moment(layer.field.stepped(moment, appearance=appearance, fused=True))
+        return first_moment(pose(layer.field, moment, appearance=appearance))
+
+
 def centers_at(layer: Layer, time: float | None) -> Tensor:
     """[N, 3] where the surfels of a layer are: in the world at a time, or in their canonical state for None."""
-    if time is None:
-        return layer.field.canonical.centers
-    with torch.no_grad():
-        return layer.field.at(time).centers
+    return layer.field.canonical.centers if time is None else shown_at(layer, time).centers

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -15,12 +16,15 @@ from torch import Tensor
 
 from recon4d.core import Surfels, quaternion, rigid
 from recon4d.editors.cameras import View
+from recon4d.editors.selections.base import shown_at
 from recon4d.editors.state import State
 from recon4d.render import rasterize
 from recon4d.scene import Layer, merge_surfels
 
 _SHARE = 0.5  # of what is seen of a surfel, to be inside
 _SEEN = 0.05  # of the weight that a surfel would have if nothing hid it: below, it is not seen
+_MARGIN = 8  # pixels
+_MARGIN_SHARE = 0.03  # of the image's longer side
 _TINY = 0.02  # sum of weights over pixels below which a surfel is not seen at all
 
 
@@ -40,7 +44,8 @@ def lift(pixels: np.ndarray, view: View, state: State, layers: Sequence[Layer], 
     wanted = {layer.name for layer in layers}
     if not shown or not pixels.any():
         return {}
-    inside, seen = weights(torch.from_numpy(pixels.astype(np.float32)), view, shown)
+    window, pixels = _window(view, pixels)
+    inside, seen = weights(torch.from_numpy(pixels.astype(np.float32)), window, shown)
     masks = {}
     for layer, part, whole in zip(shown, inside, seen, strict=True):
         if layer.name in wanted:
@@ -49,10 +54,20 @@ def lift(pixels: np.ndarray, view: View, state: State, layers: Sequence[Layer], 
     return masks
 
 
+def _window(view: View, pixels: np.ndarray) -> tuple[View, np.ndarray]:
+    """The part of the view that a mask is in, with a margin for surfels that reach out of it, and the mask there."""
+    rows, columns = np.flatnonzero(pixels.any(1)), np.flatnonzero(pixels.any(0))
+    margin = max(_MARGIN, round(_MARGIN_SHARE * max(view.width, view.height)))
+    top, bottom = max(int(rows[0]) - margin, 0), min(int(rows[-1]) + 1 + margin, view.height)
+    left, right = max(int(columns[0]) - margin, 0), min(int(columns[-1]) + 1 + margin, view.width)
+    size = {"width": right - left, "height": bottom - top, "cx": view.cx - left, "cy": view.cy - top}
+    return replace(view, **size), pixels[top:bottom, left:right]
+
+
 def _unhidden(view: View, layer: Layer) -> Tensor:
     """[N] about the sum of weights of surfels that nothing hides: opacity times the area of the projected Gaussian."""
     with torch.no_grad():
-        surfels = layer.field.appearance_at(view.time)
+        surfels = shown_at(layer, view.time, appearance=True)
         camera = view.camera(surfels.centers.dtype)
         away = surfels.centers - camera.center_in_world
         normals = quaternion.to_matrix(surfels.rotations_wxyz)[..., 2]
@@ -66,7 +81,7 @@ def weights(image: Tensor, view: View, layers: Sequence[Layer]) -> tuple[list[Te
     """For each layer [N]: the sums over pixels of the surfels' weights times `image` [H, W], and of the weights."""
     camera = view.camera(layers[0].field.canonical.centers.dtype)
     with torch.no_grad():
-        parts = [layer.field.appearance_at(view.time) for layer in layers]
+        parts = [shown_at(layer, view.time, appearance=True) for layer in layers]
         plain = [part.replace(sh=None, features=part.centers.new_zeros(len(part), 2)) for part in parts]
         merged = merge_surfels(plain)
     with torch.enable_grad():
@@ -80,8 +95,8 @@ def weights(image: Tensor, view: View, layers: Sequence[Layer]) -> tuple[list[Te
 
 
 def _projected(pixels: np.ndarray, view: View, layer: Layer) -> Tensor:
+    centers = shown_at(layer, view.time).centers
     with torch.no_grad():
-        centers = layer.field.at(view.time).centers
         spots, depths = view.camera(centers.dtype).project(centers)
     x, y = (spots[:, i].nan_to_num(-1.0).floor().clamp(-1, 1e6).long() for i in (0, 1))
     there = (depths > 0) & (x >= 0) & (y >= 0) & (x < view.width) & (y < view.height)

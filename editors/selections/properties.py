@@ -11,7 +11,7 @@ from torch import Tensor
 from recon4d.core import InputError, quaternion
 from recon4d.editors.colors import SH_CONSTANT
 from recon4d.editors.keys import Vector, check_finite
-from recon4d.editors.selections.base import Selection, centers_at, layers_of
+from recon4d.editors.selections.base import Selection, centers_at, layers_of, shown_at
 from recon4d.editors.selections.spatial import check_direction
 from recon4d.editors.state import State
 from recon4d.field import BonesWarp
@@ -126,13 +126,10 @@ def values_of(layer: Layer, value: Property, state: State, time: float | None, d
         return centers_at(layer, time)[:, "xyz".index(value)]
     if value == "speed":
         middle = (state.first + state.last) / 2 if time is None else time
-        moments = [middle - _SPEED_STEP / 2, middle + _SPEED_STEP / 2]
-        with torch.no_grad():
-            centers = layer.field.at_times(moments).centers
-        return (centers[1] - centers[0]).norm(dim=-1) / _SPEED_STEP
+        before, after = (shown_at(layer, middle + half).centers for half in (-_SPEED_STEP / 2, _SPEED_STEP / 2))
+        return (after - before).norm(dim=-1) / _SPEED_STEP
     if value == "normal":
-        with torch.no_grad():
-            shown = surfels if time is None else layer.field.at(time)
+        shown = surfels if time is None else shown_at(layer, time)
         axis = quaternion.to_matrix(shown.rotations_wxyz)[:, :, 2]
         wanted = torch.nn.functional.normalize(torch.tensor(direction).to(axis), dim=0)
         return torch.rad2deg(torch.acos((axis @ wanted).clamp(-1, 1)))

@@ -14,10 +14,11 @@ from torch import Tensor
 
 from recon4d.core import InputError, Surfels, quaternion
 from recon4d.editors.keys import Vector, check_finite, check_vector
-from recon4d.editors.selections.base import Selection, centers_at, layers_of
+from recon4d.editors.selections.base import Selection, centers_at, layers_of, shown_at
 from recon4d.editors.state import State
 
 _LEAST_ALPHA = 1 / 255
+_REACH = 3.4  # standard deviations at which even an opaque surfel has less than the least alpha
 _FULL = 1e-3  # transmittance at which a ray ends
 
 
@@ -155,7 +156,7 @@ class Ray(Selection, kind="ray"):
         _check_known(state, self.time)
         origin, direction = torch.tensor(self.origin), torch.tensor(self.direction)
         layers = [layer for layer in layers_of(state, self.layers) if len(layer.field)]
-        states = [layer.field.at(self.time) for layer in layers]
+        states = [shown_at(layer, self.time) for layer in layers]
         hits = [_hits(surfels, origin.to(surfels.centers), direction.to(surfels.centers)) for surfels in states]
         if not any(len(rows) for rows, _, _ in hits):
             return {}
@@ -178,17 +179,22 @@ class Ray(Selection, kind="ray"):
 
 def _hits(surfels: Surfels, origin: Tensor, direction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Rows, depths along the ray (in lengths of the direction) and alphas of the surfels that a ray meets."""
-    axes = quaternion.to_matrix(surfels.rotations_wxyz)
-    away = surfels.centers - origin
+    # Most surfels lie too far from the ray for their planes to matter.
+    beside = surfels.centers - origin
+    along = (beside @ direction) / direction.square().sum()
+    distance = (beside - along[:, None] * direction).norm(dim=-1)
+    near = torch.nonzero((along > 0) & (distance <= _REACH * surfels.scales.amax(-1)))[:, 0]
+    axes = quaternion.to_matrix(surfels.rotations_wxyz[near])
+    away = beside[near]
     slope = (axes[:, :, 2] * direction).sum(-1)
     depth = (axes[:, :, 2] * away).sum(-1) / torch.where(slope.abs() < 1e-9, math.inf, slope)
     offset = depth[:, None] * direction - away
-    scales = surfels.scales.clamp_min(1e-12)
+    scales = surfels.scales[near].clamp_min(1e-12)
     u = (offset * axes[:, :, 0]).sum(-1) / scales[:, 0]
     v = (offset * axes[:, :, 1]).sum(-1) / scales[:, 1]
-    alpha = (surfels.opacities * torch.exp(-0.5 * (u * u + v * v))).clamp(max=0.99)
-    rows = torch.nonzero((depth > 0) & (alpha >= _LEAST_ALPHA))[:, 0]
-    return rows, depth[rows], alpha[rows]
+    alpha = (surfels.opacities[near] * torch.exp(-0.5 * (u * u + v * v))).clamp(max=0.99)
+    hit = (depth > 0) & (alpha >= _LEAST_ALPHA)
+    return near[hit], depth[hit], alpha[hit]
 
 
 def turn(rotate: Vector) -> Tensor:

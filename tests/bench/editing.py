@@ -66,7 +66,7 @@ def scene(count: int) -> Scene:
     return Scene(TIMES, CAMERAS, [Layer("animal", "object", animal), Layer("floor", "background", floor())])
 
 
-def best(run: Callable[[], object], times: int = 7) -> tuple[float, float]:
+def best(run: Callable[[], object], times: int = 5) -> tuple[float, float]:
     """Least wall and CPU milliseconds of several runs, after one to warm up."""
     run()
     walls, cpus = [], []
@@ -154,7 +154,7 @@ def measure(count: int) -> Iterator[str]:
         wall, cpu = best(one_more(NamePart(part="chosen", select=selection)))
         yield f"| select: {name} | {wall:.1f} | {cpu:.1f} |"
     for name, edit in edits().items():
-        wall, cpu = best(one_more(edit), 3 if name == "deform" else 7)
+        wall, cpu = best(one_more(edit), 2 if name == "deform" else 5)
         yield f"| {name} | {wall:.1f} | {cpu:.1f} |"
     yield from ("", "| `SceneView.at(t)` | ms | CPU ms |", "|---|---|---|")
     head = ByBones("animal", HEAD)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from pathlib import Path
 
@@ -174,6 +176,15 @@ def test_the_base_in_memory_is_never_changed(edits: list[Edit]):
     before = digest(evaluate(fresh(), EditStack()))
     evaluated(*edits)
     assert digest(evaluate(fresh(), EditStack())) == before
+
+
+def test_what_is_kept_dies_with_its_scene():
+    base = fresh()
+    evaluate(base, EditStack().add(Delete(select=Ids("animal", (0, 50)))))
+    alive = weakref.ref(base)
+    del base
+    gc.collect()
+    assert alive() is None
 
 
 def test_the_base_on_disk_is_never_changed(tmp_path: Path):

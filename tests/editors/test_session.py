@@ -87,6 +87,18 @@ def test_a_crash_between_journal_and_document_loses_nothing(tmp_path: Path):
     session.do(Add((B,)))
     (tmp_path / "edits.json").write_bytes(before)
     assert Session(tmp_path).stack == EditStack((A, B))
+    assert load_stack(tmp_path) == EditStack((A, B))
+
+
+def test_a_document_that_is_taken_away_starts_anew(tmp_path: Path):
+    session = Session(tmp_path)
+    session.do(Add((A,)))
+    (tmp_path / "edits.json").unlink()
+    later = Session(tmp_path)
+    assert later.stack == EditStack()
+    assert later.history.past == ()
+    assert later.do(Add((B,))) == EditStack((B,))
+    assert Session(tmp_path).undo() == EditStack()
 
 
 @pytest.mark.parametrize("cut", [1, 20, 60])
