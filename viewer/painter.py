@@ -1,7 +1,8 @@
 """Draws exact pictures for all clients, one after the other: for each client only the newest wish counts.
 
-A wish is drawn small first, so that something is seen at once, and then in full.  A newer wish of the same client
-takes the place of one that has not begun, and is begun before the older one's full picture.
+A wish is drawn small first where full pictures take long, so that something is seen at once, and then in full.  A
+newer wish of the same client takes the place of one that has not begun, and is begun before the older one's full
+picture.
 
 Does NOT know what is drawn: wishes are functions of a size.
 """
@@ -9,14 +10,16 @@ Does NOT know what is drawn: wishes are functions of a size.
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 _SMALL = 2.5  # times as many pixels a side in the full picture
-_WORTH = 240  # pixels of the longer side, below which there is no small picture first
+_QUICK = 0.12  # seconds for a full picture, within which there is no small one first
 
 P = TypeVar("P")
 _log = logging.getLogger(__name__)
@@ -42,6 +45,7 @@ class Painter(Generic[P]):
     """One thread that draws."""
 
     def __init__(self) -> None:
+        self._took = math.inf  # seconds for the last full picture
         self._wishes: OrderedDict[Hashable, tuple[Wish[Any], bool]] = OrderedDict()
         self._changed = threading.Condition()
         self._stopped = False
@@ -52,8 +56,7 @@ class Painter(Generic[P]):
         """Ask for a picture; what the client has asked for before is forgotten."""
         with self._changed:
             self._wishes.pop(client, None)
-            small = max(wish.width, wish.height) > _WORTH
-            self._wishes[client] = (wish, small)
+            self._wishes[client] = (wish, self._took > _QUICK)
             self._changed.notify()
 
     def forget(self, client: Hashable) -> None:
@@ -82,8 +85,11 @@ class Painter(Generic[P]):
                     continue
             try:
                 share = _SMALL if small else 1.0
+                begun = time.monotonic()
                 picture = wish.draw(max(1, round(wish.width / share)), max(1, round(wish.height / share)))
                 with self._changed:
+                    if not small:
+                        self._took = time.monotonic() - begun
                     newer = client in self._wishes
                     if small and not newer:
                         self._wishes[client] = (wish, False)

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
     from recon4d.editors.edits.base import Edit
 
-REST = 0.15  # seconds without motion after which the camera rests
+REST = 0.1  # seconds without motion after which the camera rests
 _FRAME = 1 / 30  # seconds between frames while playing, at least
 _TELL = 0.1  # seconds between updates of the timeline while playing
 _log = logging.getLogger(__name__)
@@ -266,6 +266,7 @@ class Session:
             self._rested = True
             if self.look.exact and self.look.mode != "Mesh":
                 self.stage.exact_shown.clear()
+                self.stage.picture_sent.clear()
                 self.stage.wish_exact(*self._shown_now())
             for refresh in self.on_look:
                 refresh()

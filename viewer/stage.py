@@ -10,6 +10,7 @@ Does NOT decide what to show (`session` does) and draws nothing itself.
 from __future__ import annotations
 
 import threading
+import time as clock
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
     import viser
 
 MAX_SIDE = 1920  # pixels of an exact picture; larger windows get it scaled
-_HAND_OVER = 0.12  # seconds for which splats stay while the page decodes the exact picture
+_DECODING = 0.1  # seconds that a page needs for a picture
+_PATIENCE = 20.0  # seconds for a page's answer
 _FAR = 160.0  # page units; the page's depths end at 167
 _QUALITY = 90
 
@@ -50,7 +52,9 @@ class Stage:
         self._splats_seen = False
         self._backdrop: tuple[float, float, float] | None = None
         self._lock = threading.RLock()
-        self.exact_shown = threading.Event()
+        self._sent = 0
+        self.picture_sent = threading.Event()  # the full picture is on its way
+        self.exact_shown = threading.Event()  # the page has it
 
     def show_splats(
         self, view: SceneView, time: float, look: Look, marks: exact.Marks, confidence: exact.Confidences | None
@@ -58,6 +62,7 @@ class Stage:
         """Show the scene at a time as splats, at once."""
         self.painter.forget(self.client.client_id)
         with self._lock, self.client.atomic():
+            self.picture_sent.clear()
             self.exact_shown.clear()
             full = [layer for layer in view.layers if len(layer.field)] if look.mode != "Mesh" else []
             wanted = {layer.name: layer for layer in full}
@@ -99,12 +104,10 @@ class Stage:
             self.client.scene.set_background_image(picture.rgb, "jpeg", jpeg_quality=_QUALITY, depth=depth)
             self._backdrop = None
             self.client.flush()
+            self._sent += 1
             if full:
-                self.exact_shown.set()
-        if self._splats_seen:
-            timer = threading.Timer(_HAND_OVER, self._hand_over)
-            timer.daemon = True
-            timer.start()
+                self.picture_sent.set()
+        threading.Thread(target=self._hand_over, args=(self._sent, full), daemon=True).start()
 
     def clear(self) -> None:
         """Take everything away."""
@@ -114,11 +117,20 @@ class Stage:
             self._nodes.clear()
             self._shown.clear()
 
-    def _hand_over(self) -> None:
+    def _hand_over(self, sent: int, full: bool) -> None:
+        """Take the splats away when the page has the picture; until then both are there, rather than neither."""
+        try:
+            # Answers come in the order of messages, so the page has begun with the picture when this one is there.
+            self.client.local_storage.get_item("recon4d", timeout=_PATIENCE)
+        except (TimeoutError, RuntimeError):
+            return
+        clock.sleep(_DECODING)
         with self._lock:
-            if self._backdrop is None:  # no newer splats have been asked for since
+            if self._backdrop is None and self._sent == sent:  # nothing newer has been asked for since
                 self._set_visible(False)
                 self.client.flush()
+                if full:
+                    self.exact_shown.set()
 
     def _set_visible(self, visible: bool) -> None:
         for node in self._nodes.values():

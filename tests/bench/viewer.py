@@ -98,16 +98,16 @@ async def figures(viewer: Viewer) -> dict[str, float]:
         await client.until(lambda message: is_frame(message) or is_picture(message))
         found["first picture after the socket opens, s"] = time.perf_counter() - begun
         session = list(viewer.sessions.values())[-1]
-        await asyncio.to_thread(session.stage.exact_shown.wait, 60)
+        await asyncio.to_thread(session.stage.picture_sent.wait, 60)
         await drained(connection)
 
         waits, work = [], []
         for i in range(5):
             await client.camera(position=[2.6, -1.0 + 0.1 * i, 0.6])
             await asyncio.sleep(0.05)
-            session.stage.exact_shown.clear()
+            session.stage.picture_sent.clear()
             before, cpu = session._moved_at, time.process_time()
-            await asyncio.to_thread(session.stage.exact_shown.wait, 60)
+            await asyncio.to_thread(session.stage.picture_sent.wait, 60)
             waits.append(time.monotonic() - before)
             work.append(time.process_time() - cpu)
             await drained(connection)

@@ -20,11 +20,11 @@ from recon4d.viewer.session import Session
 from recon4d.viewer.tools import HINTS, Tool
 from tests.export.web.browser import chromium
 
-WIDTH, HEIGHT = 1360, 820
+WIDTH, HEIGHT = 1240, 780
 PATIENCE = 120.0  # seconds, on a machine that is busy with other things
 
 
-def fox_scene(surfels: int = 6000) -> Scene:
+def fox_scene(surfels: int = 4000) -> Scene:
     """A quadruped that walks, seen from its right side and front."""
     times = torch.arange(24, dtype=torch.float64) / 24
     angles = np.linspace(-0.3, 1.5, 24)
@@ -42,7 +42,7 @@ def fox_scene(surfels: int = 6000) -> Scene:
     )
 
 
-def fox_folder(place: Path, surfels: int = 6000) -> Path:
+def fox_folder(place: Path, surfels: int = 4000) -> Path:
     """The scene as a folder, with the film that it was made from beside it."""
     scene = fox_scene(surfels)
     folder = place / "fox.r4d"

@@ -139,7 +139,7 @@ def plain_head(fox: Window) -> np.ndarray:
 
 def test_the_gizmo_moves_a_selection(fox: Window):
     project, session = fox.viewer.project, fox.session
-    fox.settled(lambda: fox.key("a"), lambda: len(session.selecting) == 6000)
+    fox.settled(lambda: fox.key("a"), lambda: len(session.selecting) == 4000)
     fox.key("g")
     gizmo = until(lambda: session.client.scene.get_handle_by_name("/tools/gizmo"), "the gizmo")
     time.sleep(1.0)

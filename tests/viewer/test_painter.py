@@ -31,6 +31,21 @@ def test_small_comes_before_full(painter: Painter[tuple[int, int]]):
     assert shown == [((320, 180), False), ((800, 450), True)]
 
 
+def test_quick_pictures_need_no_small_ones(painter: Painter[tuple[int, int]]):
+    shown: list[tuple[tuple[int, int], bool]] = []
+    for _ in range(2):
+        done = threading.Event()
+
+        def show(picture: tuple[int, int], full: bool, done: threading.Event = done) -> None:
+            shown.append((picture, full))
+            if full:
+                done.set()
+
+        painter.wish("a", Wish(800, 450, lambda w, h: (w, h), show))
+        assert done.wait(20)
+    assert shown[2:] == [((800, 450), True)]
+
+
 def test_only_the_newest_wish_of_a_client_counts(painter: Painter[tuple[int, int]]):
     begun, go, done = threading.Event(), threading.Event(), threading.Event()
     shown: list[str] = []
@@ -44,10 +59,12 @@ def test_only_the_newest_wish_of_a_client_counts(painter: Painter[tuple[int, int
     assert begun.wait(20)
     painter.wish("a", Wish(100, 100, lambda w, h: (w, h), lambda picture, full: shown.append("second")))
     painter.wish("a", Wish(100, 100, lambda w, h: (w, h), lambda picture, full: shown.append("third")))
-    painter.wish("b", Wish(100, 100, lambda w, h: (w, h), lambda picture, full: (shown.append("other"), done.set())))
+    painter.wish(
+        "b", Wish(100, 100, lambda w, h: (w, h), lambda picture, full: (shown.append("other"), full and done.set()))
+    )
     go.set()
     assert done.wait(20)
-    assert shown == ["third", "other"]
+    assert [one for i, one in enumerate(shown) if one not in shown[:i]] == ["third", "other"]
 
 
 def test_a_client_that_moves_on_gets_no_old_picture(painter: Painter[tuple[int, int]]):
