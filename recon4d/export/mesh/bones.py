@@ -46,6 +46,10 @@ class BoneTrack:
         """Number of bones B."""
         return len(self.rest_rotations)
 
+    def root_moves(self) -> tuple[Float[np.ndarray, "t 3 3"], Float[np.ndarray, "t 3"]]:
+        """World_from_root at every time: rotation matrices and translations."""
+        return _matrix(self.root_rotations), self.root_translations
+
     def moves(self) -> tuple[Float[np.ndarray, "t b 3 3"], Float[np.ndarray, "t b 3"]]:
         """World_from_canonical of every bone at every time: rotation matrices and translations."""
         root, bones, rest = (_matrix(q) for q in (self.root_rotations, self.rotations, self.rest_rotations))

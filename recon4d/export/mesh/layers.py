@@ -183,7 +183,7 @@ def _animated(
         if type(field) is Field and isinstance(field.warp, RigidWarp | IdentityWarp):
             motion, source = "rigid", "the path of the whole layer"
             track = rigid_track(field.warp.path if isinstance(field.warp, RigidWarp) else None, times)
-            turns, places = _root_moves(track)
+            turns, places = track.root_moves()
             positions = (mesh.vertices @ turns.swapaxes(-1, -2) + places[:, None]).astype(np.float32)
         else:
             track, skin, source = bones_of(field, mesh, anchors, times, truth)
@@ -204,11 +204,3 @@ def _animated(
         layer.name, layer.kind, mesh, coat.cut, coat.texture, coat.colors, motion, track, skin, positions, error,
         soundness(mesh.faces), coat.psnr, coat.seen, coat.source, source, canonical,
     )  # fmt: skip
-
-
-def _root_moves(track: BoneTrack) -> tuple[np.ndarray, np.ndarray]:
-    import torch
-
-    from recon4d.core import quaternion
-
-    return quaternion.to_matrix(torch.from_numpy(track.root_rotations)).numpy(), track.root_translations

@@ -6,7 +6,6 @@ NOT bake.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32
 
-from recon4d.core import Camera, InputError
+from recon4d.core import Camera, InputError, Surfels
 from recon4d.data import Dataset, View, read_dataset
 from recon4d.render import rasterize
 from recon4d.scene import Layer, Scene, merge_surfels
@@ -189,8 +188,8 @@ def _shares(scene: Scene, time: float, camera: Camera) -> Float32[np.ndarray, "h
     return output.color.numpy()
 
 
-def _contiguous(surfels):  # type: ignore[no-untyped-def]
-    return dataclasses.replace(surfels, **{name: t.contiguous() for name, t in surfels.tensors().items()})
+def _contiguous(surfels: Surfels) -> Surfels:
+    return Surfels(**{name: tensor.contiguous() for name, tensor in surfels.tensors().items()})
 
 
 def layer_number(scene: Scene, layer: Layer) -> int:
