@@ -60,8 +60,8 @@ def _window(view: View, pixels: np.ndarray) -> tuple[View, np.ndarray]:
     margin = max(_MARGIN, round(_MARGIN_SHARE * max(view.width, view.height)))
     top, bottom = max(int(rows[0]) - margin, 0), min(int(rows[-1]) + 1 + margin, view.height)
     left, right = max(int(columns[0]) - margin, 0), min(int(columns[-1]) + 1 + margin, view.width)
-    size = {"width": right - left, "height": bottom - top, "cx": view.cx - left, "cy": view.cy - top}
-    return replace(view, **size), pixels[top:bottom, left:right]
+    shifted = replace(view, cx=view.cx - left, cy=view.cy - top, width=right - left, height=bottom - top)
+    return shifted, pixels[top:bottom, left:right]
 
 
 def _unhidden(view: View, layer: Layer) -> Tensor:
