@@ -93,7 +93,7 @@ def _follows(asset: Asset, clip: GltfClip, tolerance: float) -> None:
         size = np.linalg.norm(np.ptp(expected, axis=0))
         apart = np.linalg.norm(asset.field.at(float(t)).centers.double().numpy() - expected, axis=-1)
         assert apart.max() < tolerance * size
-        assert apart.mean() < 0.2 * tolerance * size
+        assert apart.mean() < 0.4 * tolerance * size
 
 
 def test_a_skinned_glb_moves_by_bones_as_the_file_does(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_sample_assets_move_as_their_files_do(samples_dir: Path, name: str, acti
     asset = read_asset(path, surfels=3000, action=action)
     assert 0 < asset.motion_error < 0.01
     # Between corners that follow different bones weights are blended, not places: surfels bulge a little.
-    _follows(asset, GltfClip(path, action), 0.02)
+    _follows(asset, GltfClip(path, action), 0.03)
     low, high = asset.field.canonical.centers.amin(0), asset.field.canonical.centers.amax(0)
     assert low[2].abs() < 0.05 * (high - low)[2]  # stands on the ground, upright
 
