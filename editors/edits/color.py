@@ -60,7 +60,7 @@ class _Colored(Edit):
         """See `Edit.apply`."""
         check_moments(state, self.during, [key.time for key in self.keys])
         masks = resolve(self.select, state)
-        shown = torch.cat([colors_of(state.layer(name))[mask] for name, mask in masks.items()])
+        shown = torch.cat([colors_of(state.layer(name), mask) for name, mask in masks.items()])
         mapped = self.color_map(float(luma(shown).mean()))
         return state.with_fields(masks, lambda field, mask: self._colored(field, mask, mapped))
 

@@ -124,13 +124,13 @@ def without(state: State, masks: Masks) -> State:
     """The state without some surfels, and without layers that have none left."""
     gone = frozenset(name for name, mask in masks.items() if bool(mask.all()))
     kept = {name: mask for name, mask in masks.items() if name not in gone}
-    return state.without_layers(gone).with_fields(kept, lambda field, mask: field.select(~mask))
+    return state.without_layers(gone).with_fields(kept, lambda field, mask: field.select(torch.nonzero(~mask)[:, 0]))
 
 
 def _taken(state: State, masks: Masks) -> tuple[Field, str]:
     """The selected surfels as one field, and the kind of layer that they are in."""
     layers = [layer for layer in state.layers if layer.name in masks]
-    fields = [layer.field.select(masks[layer.name]) for layer in layers]
+    fields = [layer.field.select(torch.nonzero(masks[layer.name])[:, 0]) for layer in layers]
     return (fields[0] if len(fields) == 1 else merge_fields(fields)), layers[0].kind
 
 

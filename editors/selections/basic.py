@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor
+from torch.utils.weak import WeakTensorKeyDictionary
 
 from recon4d.core import InputError
 from recon4d.editors.selections.base import Selection, layers_of
@@ -77,8 +78,15 @@ class Ids(Selection, kind="ids"):
         ids = layer.field.ids
         bounds = torch.tensor(self.ranges, dtype=torch.int64)
         firsts, lasts = bounds[::2].contiguous(), bounds[1::2].contiguous()
-        run = torch.searchsorted(firsts, ids, right=True) - 1
-        mask = (run >= 0) & (ids <= lasts[run.clamp_min(0)])
+        if _is_sorted(ids):
+            # As good as always: each run is a slice.
+            mask = torch.zeros(len(ids), dtype=torch.bool)
+            begins, ends = torch.searchsorted(ids, firsts), torch.searchsorted(ids, lasts, right=True)
+            for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
+                mask[begin:end] = True
+        else:
+            run = torch.searchsorted(firsts, ids, right=True) - 1
+            mask = (run >= 0) & (ids <= lasts[run.clamp_min(0)])
         if not bool(mask.any()):
             known = f"ids of layer {self.layer!r}"
             known += f", from {int(ids.min())} to {int(ids.max())}" if len(ids) else ", which has no surfels"
@@ -108,6 +116,16 @@ class Part(Selection, kind="part"):
             for layer in state.selectable
             if layer.name in part
         }
+
+
+def _is_sorted(ids: Int64[Tensor, " n"]) -> bool:
+    known = _sorted.get(ids)
+    if known is None:
+        known = _sorted[ids] = bool((ids[1:] > ids[:-1]).all())
+    return known
+
+
+_sorted: MutableMapping[Tensor, bool] = WeakTensorKeyDictionary()
 
 
 def to_ranges(ids: Int64[Tensor, " m"]) -> tuple[int, ...]:

@@ -136,12 +136,12 @@ def values_of(layer: Layer, value: Property, state: State, time: float | None, d
     return colors_of(layer)[:, ("red", "green", "blue").index(value)]
 
 
-def colors_of(layer: Layer) -> Tensor:
-    """[N, 3] display colours without what depends on the view; grey for features that are no colours."""
+def colors_of(layer: Layer, mask: Tensor | None = None) -> Tensor:
+    """[N, 3] display colours without what depends on the view, or those of a mask; grey for features that are none."""
     surfels = layer.field.canonical
+    chosen = slice(None) if mask is None else mask
     if surfels.sh is not None:
-        return (0.5 + surfels.sh[:, 0] * SH_CONSTANT).clamp(0, 1)
+        return (0.5 + surfels.sh[:, 0][chosen] * SH_CONSTANT).clamp(0, 1)
     assert surfels.features is not None  # Surfels holds one of the two
-    if surfels.features.shape[1] == 3:
-        return surfels.features
-    return surfels.features.mean(1, keepdim=True).expand(-1, 3)
+    features = surfels.features[chosen]
+    return features if features.shape[1] == 3 else features.mean(1, keepdim=True).expand(-1, 3)

@@ -131,7 +131,7 @@ class ColorFlood(Selection, kind="flood"):
         seeds = chosen(self.seed, state, "seed")
         if not seeds:
             return {}
-        wanted = torch.cat([colors_of(state.layer(name))[mask] for name, mask in seeds.items()]).mean(0)
+        wanted = torch.cat([colors_of(state.layer(name), mask) for name, mask in seeds.items()]).mean(0)
         found = {}
         for layer in state.selectable:
             seed = seeds.get(layer.name)

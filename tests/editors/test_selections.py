@@ -207,3 +207,11 @@ def test_a_part_grows_along_the_surface_and_a_flood_keeps_to_its_colour():
     colors = 0.5 + 1.6 * centers("ball")
     assert bool(((colors - colors[top]).norm(dim=-1)[like] <= 0.25 + 1e-5).all())
     assert counts(flood).keys() == {"ball"}
+
+
+def test_runs_of_ids_do_not_ask_for_an_order_of_rows():
+    field = SCENE.layer("floor").field
+    order = torch.randperm(len(field), generator=torch.Generator().manual_seed(1))
+    shuffled = State.of(replace(SCENE, layers=[Layer("floor", "background", field.select(order))]))
+    runs = Ids("floor", (0, 60, 100, 100, 700, 5000))
+    assert torch.equal(resolve(runs, shuffled)["floor"], resolve(runs, STATE)["floor"][order])
