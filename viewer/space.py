@@ -18,6 +18,7 @@ from recon4d.export import find_subject
 from recon4d.scene import Scene
 
 Point = Float[np.ndarray, " 3"]
+_ROLLED = math.radians(0.5)  # a camera whose horizon is as level as this is not rolled
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +89,10 @@ class Space:
         forward = pose[2, :3]
         reach = max(float(-position @ forward), 0.2) if distance is None else distance
         fov = 2 * math.atan(camera.height / 2 / float(camera.K[1, 1]))
-        return PageView(position, position + reach * forward, -pose[1, :3], fov)
+        # The page turns about `up`: the scene's own, unless the camera is rolled.
+        upright = self.up - (self.up @ forward) * forward
+        level = upright @ -pose[1, :3] > math.cos(_ROLLED) * max(float(np.linalg.norm(upright)), 0.05)
+        return PageView(position, position + reach * forward, self.up if level else -pose[1, :3], fov)
 
 
 @dataclass(frozen=True, eq=False)

@@ -115,6 +115,17 @@ class Window:
         """Do something, wait for its effect in the session, and then for the exact picture."""
         action()
         until(effect, "the effect")
+        time.sleep(0.3)  # what has changed is told to the session next
+        self.rest()
+
+    def still(self) -> None:
+        """Wait until the camera has swung out: a drag goes on for a moment after the hand has let go."""
+        camera, known, since = self.session.client.camera, np.zeros(3), time.monotonic()
+        while time.monotonic() - since < 1.5:
+            now = np.array(camera.position)
+            if np.abs(now - known).max() > 1e-6:
+                known, since = now, time.monotonic()
+            time.sleep(0.05)
         self.rest()
 
     def canvas(self) -> dict[str, float]:

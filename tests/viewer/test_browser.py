@@ -67,8 +67,11 @@ def test_the_camera_turns(fox: Window):
         return float(np.linalg.norm(np.array(session.client.camera.position) - before))
 
     fox.settled(lambda: fox.drag(middle, (middle[0] + 120, middle[1] + 10)), lambda: away() > 0.2)
+    fox.still()
     fox.screenshot("turned")
     fox.settled(lambda: fox.key("f"), lambda: away() < 0.05)
+    fox.still()
+    assert away() < 0.05
 
 
 def test_a_click_selects_what_is_there(fox: Window):
@@ -208,6 +211,7 @@ def test_keys_make_a_film(fox: Window):
         lambda: fox.drag(middle, (middle[0] - 100, middle[1])),
         lambda: np.linalg.norm(np.array(fox.session.client.camera.position) - before) > 0.1,
     )
+    fox.still()
     fox.key("k")
     until(lambda: len(project.notes.keys) == 2, "the second key")
     fox.tab("Output")
