@@ -50,7 +50,8 @@ def signed(values: Float[np.ndarray, "n c"], limit: float, bits: int) -> tuple[b
 def turns(rotations_xyzw: Float[np.ndarray, "n 4"]) -> tuple[bytes, Float[np.ndarray, "n 4"]]:
     """Unit quaternions in 32 bits: which component is largest, and the other three in 10 bits each.
 
-    The sign is free, so the largest is taken as positive and follows from the others; a quarter of a degree off at most.
+    The sign is free, so the largest is taken as positive and follows from the others. Off by a quarter of a degree at
+    most.
     """
     rows = np.arange(len(rotations_xyzw))
     largest = np.abs(rotations_xyzw).argmax(1)
