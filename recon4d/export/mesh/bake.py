@@ -27,7 +27,9 @@ _OWN = 0.9  # share of the layer in a pixel from which on the pixel is its
 _SLANT = 0.15  # cosine below which a surface is seen too flat
 _DEPTH = 0.004  # of the size, by which a point may lie behind the mesh and still be seen
 _DISAGREE = 0.12  # of colour: pictures farther from the first mean count for little
-_ENOUGH = 0.05  # weight below which the surfels' own colours shine through
+_ENOUGH = 0.01  # weight below which the surfels' own colours shine through
+
+_PLAIN = 1e-3  # mean contrast of a picture in which there is nothing to be sharp
 
 Positions = Callable[[float], Float32[np.ndarray, "v 3"]]
 
@@ -154,7 +156,7 @@ def sharpness(photo: Photo, own: Float32[np.ndarray, "h w"]) -> float:
     grey = photo.color.mean(-1)
     detail = np.abs(cv2.Laplacian(grey, cv2.CV_32F))[inside].mean()
     contrast = np.abs(grey[inside] - grey[inside].mean()).mean()
-    return float(np.clip(4 * detail / max(contrast, 1e-6), 0.2, 1))
+    return float(np.clip(4 * detail / contrast, 0.2, 1)) if contrast > _PLAIN else 1.0
 
 
 def depth_of(

@@ -58,12 +58,12 @@ def _look(eye) -> Camera:
 def test_only_what_a_camera_sees_takes_its_colour(striped):
     mesh = striped[1]
     baked = _baked(striped, [_photo(_look([4.0, 0, 0]), (1, 0, 0)), _photo(_look([-4.0, 0, 0]), (0, 0, 1))])
-    right, left = mesh.vertices[:, 0] > 0.5, mesh.vertices[:, 0] < -0.5
+    right, left = mesh.vertices[:, 0] > 0.7, mesh.vertices[:, 0] < -0.7
     np.testing.assert_allclose(baked.colors[right], np.tile([1, 0, 0], (right.sum(), 1)), atol=0.01)
     np.testing.assert_allclose(baked.colors[left], np.tile([0, 0, 1], (left.sum(), 1)), atol=0.01)
     rim = np.abs(mesh.vertices[:, 0]) < 0.05
     np.testing.assert_allclose(baked.colors[rim], 0.5, atol=0.01)
-    assert 0.5 < baked.seen < 0.95
+    assert 0.3 < baked.seen < 0.8
 
 
 def test_pixels_of_other_layers_count_for_nothing(striped):
@@ -76,7 +76,7 @@ def test_one_picture_that_disagrees_is_outvoted(striped):
     mesh = striped[1]
     photos = [_photo(_look([4.0, 0.1 * i, 0]), (0.9, 0.9, 0.1)) for i in range(5)]
     baked = _baked(striped, [*photos, _photo(_look([4.0, 0, 0.1]), (0, 0, 1))])
-    right = mesh.vertices[:, 0] > 0.5
+    right = mesh.vertices[:, 0] > 0.7
     np.testing.assert_allclose(baked.colors[right], np.tile([0.9, 0.9, 0.1], (right.sum(), 1)), atol=0.03)
 
 
@@ -110,6 +110,9 @@ def test_the_score_is_the_psnr_of_what_is_drawn(striped):
 @pytest.mark.parametrize("texture", [128, "vertex"])
 def test_a_painted_mesh_looks_like_the_scene(texture):
     field = _striped(3000)
+    # Colours that change as gently as vertices lie apart.
+    soft = coefficients_from_color(0.5 + 0.4 * field.canonical.centers)
+    field = dataclasses.replace(field, canonical=field.canonical.replace(sh=soft))
     scene = Scene(TIMES, ring(360, height=0.0, size=(SIDE, SIDE)), [Layer("ball", "object", field)])
     mesh = canonical_mesh(field.canonical, MeshSettings(3000))
     photos, note = find_photos(scene, None, None)
