@@ -139,7 +139,7 @@ def values_of(layer: Layer, value: Property, state: State, time: float | None, d
 def colors_of(layer: Layer, mask: Tensor | None = None) -> Tensor:
     """[N, 3] display colours without what depends on the view, or those of a mask; grey for features that are none."""
     surfels = layer.field.canonical
-    chosen = slice(None) if mask is None else mask
+    chosen: slice | Tensor = slice(None) if mask is None else mask
     if surfels.sh is not None:
         return (0.5 + surfels.sh[:, 0][chosen] * SH_CONSTANT).clamp(0, 1)
     assert surfels.features is not None  # Surfels holds one of the two
