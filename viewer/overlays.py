@@ -19,8 +19,8 @@ from recon4d.viewer.splats import base_colors
 if TYPE_CHECKING:
     from recon4d.viewer.session import Session
 
-_TRAILS = 500
-_MOMENTS = 24
+_TRAILS = 160
+_MOMENTS = 16
 _TRAILS_NAME = "/overlays/trails"
 _MESH_NAME = "/overlays/mesh"
 _CLAY = (205, 190, 175)

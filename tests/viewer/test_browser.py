@@ -91,9 +91,7 @@ def test_a_rectangle_selects_what_is_inside(fox: Window):
     fox.settled(lambda: fox.drag((x - 60, y - 70), (x, y), (x + 60, y + 60)), lambda: len(fox.session.selecting) > 50)
     points = selected_points(fox.session)
     assert points is not None
-    pixels, _ = fox.session.camera().project(points.double())
-    box = fox.canvas()
-    places = pixels.numpy() + np.array([box["x"], box["y"]])
+    places = fox.spots(points.double().numpy())
     assert (np.abs(places - [x, y - 5]) < [75, 80]).mean() > 0.95
     fox.screenshot("rectangle")
 
@@ -134,8 +132,9 @@ def test_recolour_delete_undo_redo(fox: Window):
 def plain_head(fox: Window) -> np.ndarray:
     """The colour that the head had when the page was opened, by our own picture."""
     session = fox.session
-    picture = exact.draw(session.project.scene, session.playback.time, session.camera(), session.look)
     box, (x, y) = fox.canvas(), fox.spot(head(fox))
+    camera = session.camera(round(box["width"]), round(box["height"]))
+    picture = exact.draw(session.project.scene, session.playback.time, camera, session.look)
     found: np.ndarray = picture.rgb[round(y - box["y"]), round(x - box["x"])].astype(int)
     return found
 
