@@ -84,7 +84,9 @@ class Tape:
             "/tools/tape_ends", places.astype(np.float32), (255, 140, 20), point_size=0.02, point_shape="circle"
         )
         if len(places) == 2:
-            scene.add_line_segments("/tools/tape", places[None], (255, 140, 20), thickness=3.0)
+            scene.add_line_segments(
+                "/tools/tape", places[None], (255, 140, 20), thickness=3.0, thickness_units="screen"
+            )
 
     def clear(self) -> None:
         """Take the tape away."""

@@ -51,7 +51,7 @@ class Trails:
             return
         points, colors = self._paths()
         if len(points):
-            scene.add_line_segments(_TRAILS_NAME, points, colors, thickness=1.6)
+            scene.add_line_segments(_TRAILS_NAME, points, colors, thickness=1.6, thickness_units="screen")
 
     def _paths(self) -> tuple[np.ndarray, np.ndarray]:
         """[S, 2, 3] segments in the page, and their colours as bytes; bright at the present, faint far from it."""

@@ -258,4 +258,4 @@ class Tools:
             origin, direction = ray(self.session, spot)
             places.append(space.to_page(origin) + _NEAR * direction)
         line = np.stack([places[:-1], places[1:]], axis=1)
-        scene.add_line_segments("/tools/stroke", line, (0, 184, 255), thickness=2.5)
+        scene.add_line_segments("/tools/stroke", line, (0, 184, 255), thickness=2.5, thickness_units="screen")
