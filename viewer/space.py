@@ -71,10 +71,10 @@ class Space:
         K = torch.tensor([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1]], dtype=torch.float64)
         turn = quaternion.normalize(torch.as_tensor(np.asarray(wxyz, dtype=np.float64)))
         world_from_cam = quaternion.to_matrix(turn)
-        position = torch.from_numpy(self.to_world(np.asarray(position, dtype=np.float64)))
+        eye = torch.from_numpy(self.to_world(np.asarray(position, dtype=np.float64)))
         pose = torch.eye(4, dtype=torch.float64)
         pose[:3, :3] = world_from_cam.T
-        pose[:3, 3] = -world_from_cam.T @ position
+        pose[:3, 3] = -world_from_cam.T @ eye
         return Camera(K, pose, width, height)
 
     def page_camera(self, camera: Camera, distance: float | None = None) -> PageView:
