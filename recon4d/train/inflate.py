@@ -18,7 +18,7 @@ from recon4d.core import InputError, SE3Spline, Surfels, rigid
 from recon4d.render import rasterize
 from recon4d.train.frames import Frame
 from recon4d.train.hull import Hull, facing
-from recon4d.train.root import control_count, mask_middle, mask_ray
+from recon4d.train.root import control_count, mask_middle, mask_ray, spline_basis
 
 _LEAST_PARALLAX_DEGREES = 25.0
 _LEAST_BASELINE = 0.02  # of the subject's distance: a camera that only turns shakes less
@@ -26,6 +26,7 @@ _LEAST_CROSSING = 1e-6
 _MOST_MISSED = 0.5  # of the cameras' distances from their middle
 _SAME_PLACE = 1e-6
 _DISTANCE = 4.0
+_EVENNESS, _STILLNESS = 0.03, 1e-6
 _SOLID = 127
 _OPAQUE, _SHOWN = 0.9, 0.3
 _LEAST_MISSING = 0.01  # of the mask
@@ -99,14 +100,7 @@ def inflate(
     ratio = _smoothed((reference / areas.clamp_min(1)).sqrt().clamp(0.5, 2.0))
     step, controls = control_count([frame.time for frame in frames], frames_per_control)
     places = torch.stack([_unproject(frame, base * float(r)) for frame, r in zip(frames, ratio, strict=True)])
-    times = torch.tensor([frame.time for frame in frames], dtype=torch.float64)
-    identity = torch.tensor([1.0, 0.0, 0.0, 0.0], dtype=torch.float64).repeat(len(frames), 1)
-    root = (
-        SE3Spline.fit(times, identity, places.double(), step=step)
-        if len(frames) > 1
-        else SE3Spline.constant(identity[0], places[0].double(), start=float(times[0]), step=step, count=controls)
-    )
-    root = SE3Spline(root.rotations_wxyz.float(), root.translations.float(), root.start, root.step)
+    root = _even_path([frame.time for frame in frames], places, step, controls)
     mask = middle_frame.pixels[..., 3].numpy() > _SOLID
     centers, normals, colors = _balloon(middle_frame, np.full(mask.shape, base), mask, count, generator)
     extent = float((centers.amax(0) - centers.amin(0)).max())
@@ -201,6 +195,22 @@ def _balloon(
         rigid.transform_directions(world_from_cam, normals),
         color.clamp(0.02, 0.98),
     )
+
+
+def _even_path(times: list[float], places: Float[Tensor, "t 3"], step: float, count: int) -> SE3Spline:
+    """The path that goes by places and bends little: what it leaves out, bones can do.
+
+    Without the latter, controls that few images tell of go far out, and would be pulled back all through the fit.
+    """
+    basis, places = spline_basis(times, times[0], step, count), places.double()
+    bends = torch.eye(count, dtype=torch.float64).diff(n=2, dim=0)
+    normal = basis.T @ basis + _EVENNESS * len(times) * bends.T @ bends
+    # One image or two leave the direction of the path open: then it stands still.
+    normal += _STILLNESS * torch.eye(count, dtype=torch.float64)
+    middle = places.mean(0)
+    controls = torch.linalg.solve(normal, basis.T @ (places - middle)) + middle
+    still = torch.tensor([1.0, 0.0, 0.0, 0.0]).repeat(count, 1)
+    return SE3Spline(still, controls.float(), times[0], step)
 
 
 def _unproject(frame: Frame, distance: float) -> Float[Tensor, " 3"]:
