@@ -26,7 +26,7 @@ import msgspec
 from recon4d.editors import All
 from recon4d.editors.edits.color import Recolor
 from recon4d.viewer import Project, Viewer
-from tests.viewer.browser import fox_folder
+from tests.viewer.browser import fox_folder, until
 from tests.viewer.hostile import camera_message, invited, socket
 
 WIDTH, HEIGHT = 800, 450
@@ -193,7 +193,7 @@ def soak(viewer: Viewer, seconds: float, seed: int = 0) -> dict[str, Any]:
             await client.until(is_frame)
             session = list(viewer.sessions.values())[-1]
             reading = asyncio.create_task(read_all(connection))
-            window = viewer.windows[session.client.client_id]
+            window = await asyncio.to_thread(until, lambda: viewer.windows.get(session.client.client_id), "the panels")
             done, ending, mark = 0, time.monotonic() + seconds, time.monotonic() + seconds / 6
             while time.monotonic() < ending:
                 await asyncio.to_thread(act, session, window, chance)
@@ -281,7 +281,9 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = fox_folder(Path(place), options.surfels)
-        viewer = Viewer(Project.open(folder), port=0)
+        # A small cache is full soon, so that what grows after that is no cache.
+        memory = 32 * 2**20 if options.soak else 512 * 2**20
+        viewer = Viewer(Project.open(folder), port=0, memory=memory)
         try:
             found = soak(viewer, options.soak) if options.soak else asyncio.run(figures(viewer))
         finally:

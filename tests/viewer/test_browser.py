@@ -126,7 +126,7 @@ def test_recolour_delete_undo_redo(fox: Window):
     fox.settled(lambda: fox.key("Control+z"), lambda: len(project.stack) == 0)
     fox.session.selecting.clear()
     fox.rest()
-    assert np.abs(fox.screenshot("undone")[y, x] - plain_head(fox)).max() < 12
+    until(lambda: np.abs(fox.screenshot("undone")[y, x] - plain_head(fox)).max() < 12, "the plain head", 20)
 
 
 def plain_head(fox: Window) -> np.ndarray:
