@@ -63,8 +63,9 @@ def test_images_in_float64(compiled: Backend, name: str):
         assert_images_close(images[image], expected(name).images[image], atol=1e-9)
 
 
-# Observed worst: angle 1.4e-6, l1 1.7e-3, l2 1.7e-3, bias 4.9e-4 (all but edge-on).
-REFERENCE_BOUNDS = {"angle": 2e-6, "l1": 2.5e-3, "l2": 2.5e-3, "bias": 8e-4}
+# Observed worst: angle 1.4e-6, l1 1.7e-3, l2 1.7e-3, bias 4.9e-4 (all but edge-on) on AMD's Zen 4, 1.1e-3
+# on an Intel Xeon, whose torch rounds otherwise.
+REFERENCE_BOUNDS = {"angle": 2e-6, "l1": 2.5e-3, "l2": 2.5e-3, "bias": 1.2e-3}
 # Observed worst: angle 9.2e-7, l2 1.4e-3 (opaque: rotations), l1 9.5e-4 (all but edge-on), bias 4.5e-4 (background).
 BOUNDS = {"angle": 1.5e-6, "l1": 1.2e-3, "l2": 2e-3, "bias": 6e-4}
 
