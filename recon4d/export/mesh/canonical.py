@@ -24,7 +24,8 @@ _PIXELS_PER_VOXEL = 1.3
 _CELLS = (128, 448)  # along the diagonal of the box, for few and for many faces
 _SOLID = 0.05  # opacity below which a surfel is no part of the surface
 _PIECE = 0.03  # of the largest piece: smaller ones are floaters
-_OCCUPANCY = 64  # cells along the diagonal in which surfels that touch belong together
+_APART = 64  # of the diagonal: surfels nearer than this belong together though they do not touch
+_TOUCHED = 16  # nearest others that a surfel may touch
 _SMOOTH_ROUNDS = 6
 _INPUT_VIEWS = 48
 _INPUT_SIDE = 512
@@ -132,31 +133,33 @@ def _disc_points(surfels: Surfels) -> Float[np.ndarray, "n 3"]:
 
 
 def _belonging(surfels: Surfels, *, strict: bool) -> Bool[torch.Tensor, " n"]:
-    """Surfels of the larger lumps: what lies apart and is small is a floater."""
-    from scipy.ndimage import label
+    """Surfels of the larger lumps: what touches nothing else and is small is a floater."""
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import connected_components
+    from scipy.spatial import cKDTree
 
     solid = surfels.opacities > _SOLID
     if not bool(solid.any()):
         return torch.ones(len(surfels), dtype=torch.bool)
     if not strict:
         return solid
-    centers = surfels.centers.double().numpy()
-    low, high = np.quantile(centers[solid.numpy()], [0.02, 0.98], axis=0)
-    size = max(float(np.linalg.norm(high - low)), 1e-9)
-    index = np.rint((centers - low) / size * _OCCUPANCY).astype(int)
-    inside = (np.abs(index - _OCCUPANCY // 2) < 3 * _OCCUPANCY).all(1) & solid.numpy()
-    if not inside.any():
-        return solid
-    origin = index[inside].min(0)
-    shape = index[inside].max(0) - origin + 1
-    filled = np.zeros(shape, bool)
-    filled[tuple((index[inside] - origin).T)] = True
-    lumps, count = label(filled, np.ones((3, 3, 3)))
-    number = np.zeros(len(centers), int)
-    number[inside] = lumps[tuple((index[inside] - origin).T)]
-    mass = (surfels.opacities * surfels.scales.prod(-1)).double().numpy()
-    total = np.bincount(number[inside], mass[inside], minlength=count + 1)
-    return torch.from_numpy(inside & (total[number] >= _PIECE * total.max()))
+    rows = torch.nonzero(solid)[:, 0].numpy()
+    centers = surfels.centers.double().numpy()[rows]
+    # A disc is seen to about two standard deviations from its middle.
+    reach = 2 * surfels.scales.amax(-1).double().numpy()[rows]
+    low, high = np.quantile(centers, [0.02, 0.98], axis=0)
+    apart = max(float(np.linalg.norm(high - low)), 1e-9) / _APART
+    number = min(_TOUCHED + 1, len(rows))
+    distances, others = cKDTree(centers).query(centers, k=list(range(1, number + 1)))
+    touching = distances <= np.maximum(reach[:, None] + reach[others], apart)
+    start = np.repeat(np.arange(len(rows)), touching.sum(1))
+    links = coo_matrix((np.ones(len(start)), (start, others[touching])), shape=(len(rows), len(rows)))
+    _, lump = connected_components(links, directed=False)
+    mass = (surfels.opacities * surfels.scales.prod(-1)).double().numpy()[rows]
+    total = np.bincount(lump, mass)
+    kept = torch.zeros(len(surfels), dtype=torch.bool)
+    kept[torch.from_numpy(rows[total[lump] >= _PIECE * total.max()])] = True
+    return kept
 
 
 def _thinned(cameras: Sequence[Camera]) -> list[Camera]:
