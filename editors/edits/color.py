@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,9 +53,9 @@ class _Colored(Edit):
         for i, key in enumerate(self.keys):
             check_range(f"keys[{i}].value", key.value, 0.0, 1.0)
 
+    @abstractmethod
     def color_map(self, usual_luma: float) -> ColorMap:
         """The map of colours, for a selection of that mean brightness."""
-        raise NotImplementedError
 
     def apply(self, state: State) -> State:
         """See `Edit.apply`."""

@@ -6,10 +6,12 @@ Places are in the world at a time, or in the canonical state of each layer where
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from recon4d.core import InputError, Surfels, quaternion
@@ -22,8 +24,24 @@ _REACH = 3.4  # standard deviations at which even an opaque surfel has less than
 _FULL = 1e-3  # transmittance at which a ray ends
 
 
+class _InSpace(Selection):
+    """What selections of places have in common; where the place is, each says itself."""
+
+    time: float | None
+    layers: tuple[str, ...]
+
+    @abstractmethod
+    def inside(self, centers: Float[Tensor, "n 3"]) -> Bool[Tensor, " n"]:
+        """Which centres lie in it, scene units."""
+
+    def masks(self, state: State) -> dict[str, Tensor]:
+        """See `Selection.masks`."""
+        _check_known(state, self.time)
+        return {layer.name: self.inside(centers_at(layer, self.time)) for layer in layers_of(state, self.layers)}
+
+
 @dataclass(frozen=True)
-class Box(Selection, kind="box"):
+class Box(_InSpace, kind="box"):
     """Surfels whose centres lie in a box.
 
     Attributes:
@@ -47,21 +65,16 @@ class Box(Selection, kind="box"):
             raise InputError("size", expected="lengths > 0", got=str(list(self.size)), fix="make it larger")
         _check_time(self.time)
 
-    def masks(self, state: State) -> dict[str, Tensor]:
-        """See `Selection.masks`."""
-        _check_known(state, self.time)
-        found = {}
-        for layer in layers_of(state, self.layers):
-            away = centers_at(layer, self.time) - torch.tensor(self.center).to(layer.field.canonical.centers)
-            if any(self.rotate):
-                away = quaternion.rotate(quaternion.conjugate(turn(self.rotate)).to(away), away)
-            half = torch.tensor(self.size).to(away) / 2
-            found[layer.name] = (away.abs() <= half).all(-1)
-        return found
+    def inside(self, centers: Float[Tensor, "n 3"]) -> Bool[Tensor, " n"]:
+        """See `_InSpace.inside`."""
+        away = centers - torch.tensor(self.center).to(centers)
+        if any(self.rotate):
+            away = quaternion.rotate(quaternion.conjugate(turn(self.rotate)).to(away), away)
+        return (away.abs() <= torch.tensor(self.size).to(away) / 2).all(-1)
 
 
 @dataclass(frozen=True)
-class Sphere(Selection, kind="sphere"):
+class Sphere(_InSpace, kind="sphere"):
     """Surfels whose centres lie in a ball.
 
     Attributes:
@@ -82,18 +95,13 @@ class Sphere(Selection, kind="sphere"):
             raise InputError("radius", expected="a length > 0", got=repr(self.radius), fix="make it larger")
         _check_time(self.time)
 
-    def masks(self, state: State) -> dict[str, Tensor]:
-        """See `Selection.masks`."""
-        _check_known(state, self.time)
-        found = {}
-        for layer in layers_of(state, self.layers):
-            centers = centers_at(layer, self.time)
-            found[layer.name] = (centers - torch.tensor(self.center).to(centers)).norm(dim=-1) <= self.radius
-        return found
+    def inside(self, centers: Float[Tensor, "n 3"]) -> Bool[Tensor, " n"]:
+        """See `_InSpace.inside`."""
+        return (centers - torch.tensor(self.center).to(centers)).norm(dim=-1) <= self.radius
 
 
 @dataclass(frozen=True)
-class Plane(Selection, kind="plane"):
+class Plane(_InSpace, kind="plane"):
     """Surfels on one side of a plane.
 
     Attributes:
@@ -113,15 +121,9 @@ class Plane(Selection, kind="plane"):
         check_direction("normal", self.normal)
         _check_time(self.time)
 
-    def masks(self, state: State) -> dict[str, Tensor]:
-        """See `Selection.masks`."""
-        _check_known(state, self.time)
-        found = {}
-        for layer in layers_of(state, self.layers):
-            centers = centers_at(layer, self.time)
-            normal = torch.tensor(self.normal).to(centers)
-            found[layer.name] = (centers - torch.tensor(self.point).to(centers)) @ normal >= 0
-        return found
+    def inside(self, centers: Float[Tensor, "n 3"]) -> Bool[Tensor, " n"]:
+        """See `_InSpace.inside`."""
+        return (centers - torch.tensor(self.point).to(centers)) @ torch.tensor(self.normal).to(centers) >= 0
 
 
 @dataclass(frozen=True)
