@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from recon4d.cli import main
-from recon4d.core import Surfels
+from recon4d.core import Surfels, spherical_harmonics
+from recon4d.data import write_png
 from recon4d.data.gltf import GltfFile
 from recon4d.data.gltf.mesh import read_primitives
 from recon4d.editors import open_view
@@ -188,6 +189,64 @@ def test_a_mesh_changed_elsewhere_comes_back_as_an_edit(tmp_path, capsys, scene)
     assert main(["edit", scene, "--undo", "--quiet"]) == 0
     back = open_view(scene).layers[0].field
     torch.testing.assert_close(back.canonical.centers, before.canonical.centers, rtol=0, atol=0)
+
+
+def _shuffled(source, target) -> None:
+    """A copy of a .glb whose first mesh lists its vertices in another order, as programs do that sort them anew."""
+    data = bytearray(source.read_bytes())
+    size = int.from_bytes(data[12:16], "little")
+    document = json.loads(data[20 : 20 + size])
+    primitive = document["meshes"][0]["primitives"][0]
+    numbers = {5121: "u1", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+    lengths = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
+
+    def stored(index: int) -> tuple[slice, np.ndarray]:
+        accessor = document["accessors"][index]
+        begin = 20 + size + 8 + document["bufferViews"][accessor["bufferView"]]["byteOffset"]
+        begin += accessor.get("byteOffset", 0)
+        number, length = np.dtype(numbers[accessor["componentType"]]), lengths[accessor["type"]]
+        place = slice(begin, begin + accessor["count"] * number.itemsize * length)
+        return place, np.frombuffer(bytes(data[place]), number).reshape(-1, length)
+
+    count = document["accessors"][primitive["attributes"]["POSITION"]]["count"]
+    order = np.random.default_rng(3).permutation(count)
+    for index in primitive["attributes"].values():
+        place, values = stored(index)
+        data[place] = values[order].tobytes()
+    place, corners = stored(primitive["indices"])
+    data[place] = np.argsort(order)[corners].astype(corners.dtype).tobytes()
+    target.write_bytes(data)
+
+
+def test_vertices_in_another_order_are_told_apart_by_their_texture_coordinates(tmp_path, scene):
+    exported, edited, sorted_anew = tmp_path / "a.glb", tmp_path / "b.glb", tmp_path / "c.glb"
+    assert main(["export", scene, "-o", str(exported), "--quiet", "--faces", "1500", "--texture", "32"]) == 0
+    _with_positions(exported, edited, lambda places: places * np.where(places[:, 1:2] > 0, [1, 1.5, 1], 1))
+    _shuffled(edited, sorted_anew)
+    assert edited.read_bytes() != sorted_anew.read_bytes()
+    centers = []
+    for file in (edited, sorted_anew):
+        assert main(["import-mesh", scene, str(file), "--original", str(exported), "--quiet"]) == 0
+        centers.append(open_view(scene).layers[0].field.canonical.centers)
+        assert main(["edit", scene, "--undo", "--quiet"]) == 0
+    torch.testing.assert_close(centers[1], centers[0], rtol=0, atol=1e-6)
+
+
+def test_a_repainted_texture_colours_the_surfels(tmp_path, scene):
+    exported, paint = tmp_path / "a.glb", tmp_path / "paint.png"
+    assert main(["export", scene, "-o", str(exported), "--quiet", "--faces", "1500", "--texture", "64"]) == 0
+    before = open_view(scene).layers[0].field
+    wanted = np.array([40, 90, 220], np.uint8)
+    write_png(paint, np.broadcast_to(wanted, (64, 64, 3)).copy())
+    command = ["import-mesh", scene, str(exported), "--original", str(exported), "--quiet"]
+    assert main([*command, "--painted", str(paint)]) == 0
+    after = open_view(scene).layers[0].field
+    torch.testing.assert_close(after.canonical.centers, before.canonical.centers, rtol=0, atol=1e-6)
+    assert after.canonical.sh is not None
+    towards = torch.tensor([0.0, 0.0, 1.0]).expand(len(after), 3)
+    colors = spherical_harmonics.evaluate(after.canonical.sh, towards)
+    away = (colors - torch.from_numpy(wanted / 255)).abs().amax(-1)
+    assert float(away.quantile(0.95)) < 0.1
 
 
 def test_other_meshes_are_not_taken_back(tmp_path, capsys, scene):
