@@ -48,6 +48,7 @@ class Viewer:
         self.project = project
         self.sessions: dict[int, Session] = {}
         self.windows: dict[int, Window] = {}
+        self._stopped = False
         title = "recon4d" if project.folder is None else f"recon4d \u00b7 {project.folder.name}"
         check_host(host), check_port(port)
         self.shared = Shared(project, input_path, memory, lambda: self.link)
@@ -61,6 +62,7 @@ class Viewer:
 
     def stop(self) -> None:
         """End all sessions and the server."""
+        self._stopped = True
         self.shared.painter.stop()
         for session in list(self.sessions.values()):
             session.close()
@@ -90,8 +92,12 @@ class Viewer:
         session = Session(self.shared, client)
         self.sessions[client.client_id] = session
         session.start()
-        window = self.windows[client.client_id] = Window(session)
-        commands.register(session, window)
+        # The page gets its controls in one piece, when all of them listen: what is done at once is not lost.
+        with client.atomic():
+            window = self.windows[client.client_id] = Window(session)
+            commands.register(session, window)
+        if self._stopped:  # meanwhile
+            session.close()
 
     def _disconnect(self, client: viser.ClientHandle) -> None:
         self.windows.pop(client.client_id, None)

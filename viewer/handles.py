@@ -17,6 +17,7 @@ import torch
 
 from recon4d.core import InputError, quaternion
 from recon4d.editors import All, Deform, HandlePose, InLayers, chosen
+from recon4d.viewer import threads
 from recon4d.viewer.pointing import Spot, click
 
 if TYPE_CHECKING:
@@ -150,7 +151,7 @@ class Handles:
     def _pulled(self) -> None:
         self._changed = True
         if self._busy.acquire(blocking=False):
-            threading.Thread(target=self._preview, daemon=True).start()
+            threads.begin(self._preview)
 
     def _preview(self) -> None:
         """Show what the handles do so far, again and again until they rest."""

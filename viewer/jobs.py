@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from recon4d.core import Recon4dError
+from recon4d.viewer import threads
 
 
 class CancelledError(Exception):
@@ -53,9 +54,7 @@ class Job:
 
     def start(self, work: Callable[[Job], Any]) -> threading.Thread:
         """Do the work in a thread of its own."""
-        thread = threading.Thread(target=self._run, args=(work,), name=f"recon4d-{self.title}", daemon=True)
-        thread.start()
-        return thread
+        return threads.begin(self._run, work, name=f"recon4d-{self.title}", stop=self.cancel)
 
     def _run(self, work: Callable[[Job], Any]) -> None:
         try:

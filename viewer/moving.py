@@ -22,6 +22,7 @@ from recon4d.editors.keys import Span
 from recon4d.editors.steps import frame_at
 from recon4d.field import BonesWarp
 from recon4d.scene import Layer
+from recon4d.viewer import threads
 
 if TYPE_CHECKING:
     from recon4d.editors.edits.base import Edit
@@ -115,7 +116,7 @@ class Gizmo:
             return
         self._latest = self._pose()
         if self._busy.acquire(blocking=False):
-            threading.Thread(target=self._preview, daemon=True).start()
+            threads.begin(self._preview)
 
     def _preview(self) -> None:
         """Show what the drag would do so far, again and again until nothing newer has come."""

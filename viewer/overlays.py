@@ -13,6 +13,7 @@ import torch
 
 from recon4d.export.mesh.motion import carried
 from recon4d.scene import Layer
+from recon4d.viewer import threads
 from recon4d.viewer.identity import identity
 from recon4d.viewer.splats import base_colors
 
@@ -107,7 +108,7 @@ class Meshes:
             self._shown = key
             self._show(layers)
         elif self._making.acquire(blocking=False):
-            threading.Thread(target=lambda: self._make(layers), daemon=True).start()
+            threads.begin(self._make, layers)
 
     def _make(self, layers: list[Layer]) -> None:
         session = self.session

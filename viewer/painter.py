@@ -18,6 +18,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from recon4d.viewer import threads
+
 _SMALL = 2.5  # times as many pixels a side in the full picture
 _QUICK = 0.12  # seconds for a full picture, within which there is no small one first
 
@@ -49,8 +51,7 @@ class Painter(Generic[P]):
         self._wishes: OrderedDict[Hashable, tuple[Wish[Any], bool]] = OrderedDict()
         self._changed = threading.Condition()
         self._stopped = False
-        self._thread = threading.Thread(target=self._work, name="recon4d-painter", daemon=True)
-        self._thread.start()
+        self._thread = threads.begin(self._work, name="recon4d-painter", stop=self._ask_to_stop)
 
     def wish(self, client: Hashable, wish: Wish[P]) -> None:
         """Ask for a picture; what the client has asked for before is forgotten."""
@@ -68,10 +69,13 @@ class Painter(Generic[P]):
 
     def stop(self) -> None:
         """End the thread."""
+        self._ask_to_stop()
+        self._thread.join(timeout=5)
+
+    def _ask_to_stop(self) -> None:
         with self._changed:
             self._stopped = True
             self._changed.notify()
-        self._thread.join(timeout=5)
 
     def _work(self) -> None:
         while True:

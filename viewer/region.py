@@ -13,6 +13,7 @@ import torch
 
 from recon4d.core import InputError, quaternion
 from recon4d.editors import Box, Selection, Sphere, chosen
+from recon4d.viewer import threads
 from recon4d.viewer.moving import selected_points
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Region:
     def _moved(self) -> None:
         self._changed = True
         if self._busy.acquire(blocking=False):
-            threading.Thread(target=self._preview, daemon=True).start()
+            threads.begin(self._preview)
 
     def _preview(self) -> None:
         """Mark what is inside, again and again until it rests."""

@@ -20,6 +20,7 @@ import numpy as np
 
 from recon4d.core import Camera, Recon4dError
 from recon4d.editors import SceneView
+from recon4d.viewer import threads
 from recon4d.viewer.confidence import describe
 from recon4d.viewer.jobs import sentence
 from recon4d.viewer.look import Look
@@ -71,7 +72,6 @@ class Session:
         self._rested = False
         self._told_at = 0.0
         client.camera.on_update(self._on_camera)
-        self._thread = threading.Thread(target=self._work, name=f"recon4d-session-{client.client_id}", daemon=True)
 
     # ------------------------------------------------------------------------------------------------ for the panels
 
@@ -94,7 +94,7 @@ class Session:
     def start(self) -> None:
         """Begin to show the scene."""
         self.project.listen(self._project_changed)
-        self._thread.start()
+        threads.begin(self._work, name=f"recon4d-session-{self.client.client_id}", stop=self.close)
 
     def close(self) -> None:
         """The browser has gone."""

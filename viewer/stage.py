@@ -19,7 +19,7 @@ from recon4d.editors import SceneView
 from recon4d.editors.edited_field import EditedField
 from recon4d.field import IdentityWarp
 from recon4d.scene import Layer
-from recon4d.viewer import exact, splats
+from recon4d.viewer import exact, splats, threads
 from recon4d.viewer.identity import identity
 from recon4d.viewer.look import Look
 from recon4d.viewer.painter import Wish
@@ -107,7 +107,7 @@ class Stage:
             self._sent += 1
             if full:
                 self.picture_sent.set()
-        threading.Thread(target=self._hand_over, args=(self._sent, full), daemon=True).start()
+        threads.begin(self._hand_over, self._sent, full)
 
     def clear(self) -> None:
         """Take everything away."""

@@ -26,6 +26,7 @@ from recon4d.editors.selections.base import Selection
 from recon4d.editors.selections.properties import ByBones, bones_of
 from recon4d.editors.selections.screen import Brush, Lasso, Polygon, Rectangle
 from recon4d.editors.selections.surface import AlongSurface, ColorFlood
+from recon4d.viewer import threads
 from recon4d.viewer.handles import Handles
 from recon4d.viewer.pointing import Spot, click, pixels, ray, view_of
 from recon4d.viewer.region import Region
@@ -205,15 +206,13 @@ class Tools:
             if event.phase == "end":
                 spots, self._spots = self._spots, []
                 self._show_stroke([])
-                threading.Thread(
-                    target=lambda: self.session.attempt(lambda: self._stroke(spots, how)), daemon=True
-                ).start()
+                threads.begin(self.session.attempt, lambda: self._stroke(spots, how))
                 return
             self._show_stroke(self._spots)
             if self.tool == "Brush" and time.monotonic() - self._live > _LIVE and self._busy.acquire(blocking=False):
                 self._live = time.monotonic()
                 spots = list(self._spots)
-                threading.Thread(target=lambda: self._light_up(spots, how), daemon=True).start()
+                threads.begin(self._light_up, spots, how)
 
         return drag
 

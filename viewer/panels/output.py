@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import shutil
 import tempfile
-import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from recon4d.core import InputError
 from recon4d.export.formats import FORMATS, export_scene
 from recon4d.export.request import ExportRequest
-from recon4d.viewer import exact, filming
+from recon4d.viewer import exact, filming, threads
 from recon4d.viewer.jobs import Job
 from recon4d.viewer.text import escaped, shown
 
@@ -112,7 +111,7 @@ class OutputPanel:
 
     def _toggle_preview(self) -> None:
         if self._previewing:
-            self._previewing = False
+            self._stop_preview()
             return
         keys = self.session.project.notes.keys
         path = filming.path_through(keys, 640, 360)
@@ -120,7 +119,10 @@ class OutputPanel:
             raise InputError("camera keys", expected="at least two", got="one", fix="add another key")
         self._previewing = True
         self.preview.label = "Stop the preview"
-        threading.Thread(target=lambda: self._run_preview(path), daemon=True).start()
+        threads.begin(self._run_preview, path, stop=self._stop_preview)
+
+    def _stop_preview(self) -> None:
+        self._previewing = False
 
     def _run_preview(self, path: Any) -> None:
         session, begun = self.session, time.monotonic()
