@@ -16,6 +16,7 @@ from recon4d.scene import Scene
 # Cameras closer than this are the truth's own, written to a file and read again.
 _SAME_DEGREES, _SAME_SHARE = 1e-3, 1e-5
 _SAME_TIME = 1e-4  # seconds
+_SAME_LENS = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,16 +26,28 @@ class SceneFrame:
     Attributes:
         truth_from_scene: similarity; None for the identity.
         errors: of the scene's cameras after alignment; None where no camera could be paired.
-        note: one sentence for the report.
+        note: what was done, in a sentence or two for the report.
+        lens: focal lengths of the scene's cameras in true ones, where it found its own.
     """
 
     truth_from_scene: Similarity | None
     errors: CameraErrors | None
     note: str
+    lens: float = 1.0
 
     def scene_camera(self, camera: Camera) -> Camera:
-        """A camera of the data set as it stands in the scene's frame."""
-        return camera if self.truth_from_scene is None else move_camera(camera, self.truth_from_scene.inverse())
+        """A camera of the data set as it stands in the scene's frame, with the lens that the scene was made with.
+
+        A lens that is too long and a subject that is as much too small, or too far away, give almost the same pictures:
+        who finds both is asked for pictures by the lens found, as in NeRF-- (Wang et al. 2021).
+        """
+        if self.truth_from_scene is None:
+            return camera
+        K = camera.K.clone()
+        K[0, 0], K[1, 1] = K[0, 0] * self.lens, K[1, 1] * self.lens
+        return move_camera(
+            Camera(K, camera.cam_from_world, camera.width, camera.height), self.truth_from_scene.inverse()
+        )
 
 
 def locate(scene: Scene, views: Sequence[View], *, align: bool) -> SceneFrame:
@@ -58,7 +71,16 @@ def locate(scene: Scene, views: Sequence[View], *, align: bool) -> SceneFrame:
         f"The scene was aligned to the truth once, by a similarity on {len(pairs)} cameras "
         f"(scale {float(similarity.scale):.4g})."
     )
-    return SceneFrame(similarity, camera_errors(moved, truth), note)
+    lens = _lens(own, truth)
+    if abs(lens - 1) > _SAME_LENS:
+        note += f" Its lens is {lens:.4g} times as long as the true one; images are drawn with its own."
+    return SceneFrame(similarity, camera_errors(moved, truth), note, lens)
+
+
+def _lens(own: Sequence[Camera], truth: Sequence[Camera]) -> float:
+    """Median ratio of focal lengths, both in widths of their images."""
+    ratios = [float(a.K[0, 0] / a.width / (b.K[0, 0] / b.width)) for a, b in zip(own, truth, strict=True)]
+    return float(torch.tensor(ratios, dtype=torch.float64).median())
 
 
 def camera_at(scene: Scene, time: float) -> Camera:

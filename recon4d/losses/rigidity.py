@@ -30,7 +30,7 @@ def as_rigid_as_possible(
     """
     at_rest = rest[neighbours] - rest[:, None]
     moved = positions[..., neighbours, :] - positions[..., :, None, :]
-    turned = (quaternion.to_matrix(rotations_wxyz)[..., None, :, :] @ at_rest[..., None])[..., 0]
+    turned = quaternion.rotate(rotations_wxyz[..., None, :], at_rest)
     deviation, length = (moved - turned).square().sum(-1), at_rest.square().sum(-1)
     if weights is not None:
         deviation, length = deviation * weights, length * weights

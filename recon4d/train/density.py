@@ -48,7 +48,9 @@ class Density:
             radii: 0 where a surfel was not drawn.
             size: of the image in pixels; makes gradients of different sizes comparable.
         """
-        self.gradient += screen_gradient.norm(dim=-1) * size
+        # Column by column: torch's norm over so short an axis takes three times as long.
+        x, y = screen_gradient.unbind(-1)
+        self.gradient += (x * x + y * y).sqrt() * size
         self.seen += radii > 0
 
 

@@ -16,7 +16,9 @@ from recon4d.train.part import Part, Posed
 
 _NEIGHBOURS = 6
 _SLICES = 8
-_RANK_EVERY = 4
+# Losses without a view change slowly and cost as much as some kernels: they are taken at every fourth step, with four
+# times their weight.
+_EVERY = 4
 _AROUND = 0.1  # sizes of the subject
 
 
@@ -65,13 +67,8 @@ class Objective:
     def shape(self, part: Part, canonical: Surfels, step: int, *, surface: bool) -> Float[Tensor, ""]:
         """Losses of a part's surfels by themselves."""
         weights, total = self.config.weights, canonical.centers.new_zeros(())
-        if weights.scale:
-            longest = self.config.longest_scale * part.size
-            total = total + weights.scale * losses.scale_excess(canonical.scales, longest)
-        if weights.anisotropy:
-            total = total + weights.anisotropy * losses.anisotropy_excess(canonical.scales, self.config.most_anisotropy)
-        if surface and weights.entropy:
-            total = total + weights.entropy * losses.opacity_entropy(canonical.opacities)
+        if step % _EVERY == 0:
+            total = total + _EVERY * self._sizes(part, canonical, surface=surface)
         if surface and weights.smoothness:
             # A slice of the surfels at a time, each in its turn.
             count = -(-len(part) // _SLICES)
@@ -80,6 +77,18 @@ class Objective:
             total = total + weights.smoothness * losses.surface_roughness(
                 canonical.centers, normals, rows, part.neighbours[rows]
             )
+        return total
+
+    def _sizes(self, part: Part, canonical: Surfels, *, surface: bool) -> Float[Tensor, ""]:
+        """Losses of sizes and opacities."""
+        weights, total = self.config.weights, canonical.centers.new_zeros(())
+        if weights.scale:
+            longest = self.config.longest_scale * part.size
+            total = total + weights.scale * losses.scale_excess(canonical.scales, longest)
+        if weights.anisotropy:
+            total = total + weights.anisotropy * losses.anisotropy_excess(canonical.scales, self.config.most_anisotropy)
+        if surface and weights.entropy:
+            total = total + weights.entropy * losses.opacity_entropy(canonical.opacities)
         return total
 
     def motion(self, part: MovingObject, posed: Posed, step: int) -> Float[Tensor, ""]:
@@ -93,16 +102,16 @@ class Objective:
             total = total + weights.rigidity * losses.as_rigid_as_possible(
                 part.rest, positions, rotations, _nearest(part.rest)
             )
-        if weights.acceleration:
+        if weights.acceleration and step % _EVERY == _EVERY // 2:
             for spline in part.splines():
                 # The controls' own second differences: a tenth of the time that the curve's take, and as smooth.
-                total = total + weights.acceleration * (
+                total = total + _EVERY * weights.acceleration * (
                     losses.acceleration(spline.translations) / part.size**2 + losses.acceleration(spline.rotations_wxyz)
                 )
         if weights.residual and part.box is not None:
             total = total + weights.residual * (part.parameters["residual"] / part.size).square().mean()
-        if weights.rank and step % _RANK_EVERY == 0:
-            total = total + _RANK_EVERY * weights.rank * losses.motion_rank(_control_points(part))
+        if weights.rank and step % _EVERY == 0:
+            total = total + _EVERY * weights.rank * losses.motion_rank(_control_points(part))
         return total
 
 

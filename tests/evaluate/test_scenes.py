@@ -395,3 +395,28 @@ def test_of_several_cameras_the_scenes_own_is_paired(world: World) -> None:
     assert frame.errors is not None
     assert frame.errors.rotation_deg == pytest.approx(0, abs=1e-6)
     assert locate(world.scene, [replace(view, time=view.time + 0.03) for view in views], align=True).errors is None
+
+
+def test_a_scene_that_found_another_lens_is_asked_for_pictures_by_it(world: World) -> None:
+    """A scene 1.25 times as far from its cameras, whose lens is as much longer: its pictures are right."""
+    longer = 1.25
+    scene = world.scene
+    found = []
+    for camera in scene.cameras:
+        K = camera.K.clone()
+        K[0, 0], K[1, 1] = longer * K[0, 0], longer * K[1, 1]
+        pose = camera.cam_from_world.clone()
+        pose[:3, 3] *= longer
+        found.append(Camera(K, pose, camera.width, camera.height))
+    views = [
+        View(f"{i}", "train", world.folder, time, camera)
+        for i, (time, camera) in enumerate(zip(scene.frame_times.tolist(), scene.cameras, strict=True))
+    ]
+    frame = locate(replace(scene, cameras=found), views, align=True)
+    assert frame.lens == pytest.approx(longer)
+    assert "1.25 times as long" in frame.note
+    for camera, own in zip(scene.cameras, found, strict=True):
+        seen_from = frame.scene_camera(camera)
+        torch.testing.assert_close(seen_from.K, own.K, rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(seen_from.cam_from_world, own.cam_from_world.double(), rtol=1e-6, atol=1e-6)
+    assert locate(scene, views, align=True).lens == 1.0

@@ -9,6 +9,7 @@ import torch
 
 from recon4d.core import quaternion
 from recon4d.field import BonesWarp
+from recon4d.losses import acceleration, opacity_entropy
 from recon4d.render import rasterize
 from recon4d.scene import merge_surfels
 from recon4d.train import Capture, FitConfig, Weights
@@ -24,6 +25,7 @@ NOTHING = Weights(**{field.name: 0.0 for field in fields(Weights)})
 # Those of tracks and cameras are no part of one view's losses: tests/train/test_fit_rooms.py has them.
 OF_A_VIEW = [field.name for field in fields(Weights) if field.name not in ("tracks", "cameras")]
 TIME = 0.3
+ROUND = 8  # steps
 
 
 def part_like(*, wrong: bool) -> MovingObject:
@@ -55,7 +57,7 @@ def part_like(*, wrong: bool) -> MovingObject:
 
 
 def losses(weights: Weights, *, wrong: bool, surface: bool = True, step: int = 0) -> torch.Tensor:
-    """All losses of the true subject against its own image, or against another moment's."""
+    """All losses of the true subject against its own image, or against another moment's, at one step."""
     field, seen_from = subject(), camera(0.5, 0.3, 32)
     objective = Objective(FitConfig(weights=weights, longest_scale=0.01))
     output = rasterize(field.at(TIME), seen_from)
@@ -74,6 +76,11 @@ def losses(weights: Weights, *, wrong: bool, surface: bool = True, step: int = 0
     return total + objective.motion(part, part.at(TIME, torch.eye(4)), step)
 
 
+def round_of_losses(weights: Weights, *, wrong: bool) -> float:
+    """Mean over as many steps as it takes until every loss had its turn."""
+    return sum(losses(weights, wrong=wrong, step=step).item() for step in range(ROUND)) / ROUND
+
+
 def test_without_weights_only_colour_counts():
     assert losses(NOTHING, wrong=False).item() == 0.0
     assert losses(NOTHING, wrong=True).item() > 0.01
@@ -83,7 +90,25 @@ def test_without_weights_only_colour_counts():
 def test_every_weight_counts(name: str):
     # All of the structural share would take the whole of the L1 away.
     weights = replace(NOTHING, **{name: 0.5})
-    assert losses(weights, wrong=True).item() != pytest.approx(losses(NOTHING, wrong=True).item(), rel=1e-4)
+    assert round_of_losses(weights, wrong=True) != pytest.approx(losses(NOTHING, wrong=True).item(), rel=1e-4)
+
+
+def test_losses_that_are_not_taken_at_every_step_weigh_as_much_in_a_round():
+    part, field = part_like(wrong=True), subject()
+    weights = replace(NOTHING, entropy=0.5, acceleration=0.25)
+    objective = Objective(FitConfig(weights=weights))
+    canonical = field.canonical.replace(opacities=field.canonical.opacities * 0 + 0.4)
+    posed = part.at(TIME, torch.eye(4))
+    total = sum(
+        (objective.shape(part, canonical, step, surface=True) + objective.motion(part, posed, step)).item()
+        for step in range(ROUND)
+    )
+    uneven = sum(
+        acceleration(spline.translations) / part.size**2 + acceleration(spline.rotations_wxyz)
+        for spline in part.splines()
+    )
+    expected = 0.5 * opacity_entropy(canonical.opacities) + 0.25 * uneven
+    assert total / ROUND == pytest.approx(float(expected), rel=1e-5)
 
 
 @pytest.mark.parametrize("name", ["entropy", "smoothness"])
