@@ -245,7 +245,7 @@ def evaluate(
     html: Path | None = None,
     background: Literal["auto", "white", "black"] = "auto",
     max_side: int | None = None,
-    align: Literal["auto", "never"] = "auto",
+    align: Literal["auto", "moment", "never"] = "auto",
     meshes: Path | None = None,
     geometry_frames: int = 16,
     samples: int = 20_000,
@@ -272,7 +272,8 @@ def evaluate(
         html: file for a page with curves and the worst frames.
         background: colour behind transparent images; auto is the data set's own.
         max_side: scale images down so that no side is longer, in pixels.
-        align: auto aligns a scene to the truth once, on the cameras, where its own differ.
+        align: auto aligns a scene to the truth once, on the cameras, where its own differ; moment places it anew at
+            every moment, by the camera that filmed it, for clips that do not tell how the subject moves in the world.
         meshes: folder with the scene's exported meshes, one .ply for each true mesh, scored instead of its surfels.
         geometry_frames: at most so many times are scored for geometry, tracks and persistence.
         samples: points on each surface.

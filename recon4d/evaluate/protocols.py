@@ -79,7 +79,8 @@ class Settings:
         background: "white", "black", or "auto": the data set's own colour, white where it names none (the D-NeRF
             convention).
         max_side: average images down so that no side is longer; None scores them as they are.
-        align: "auto" aligns the scene to the truth's cameras when its own differ from them, "never" does not.
+        align: "auto" aligns the scene once to the truth's cameras when its own differ from them, "never" does not;
+            "moment" places it anew at every moment, as clips need that do not tell how the subject moves in the world.
         geometry_frames: at most so many times, spread evenly, are scored for geometry, tracks and persistence.
         samples: points on each surface for Chamfer, F-score, normals and CD.
         emd_frames, emd_samples: the earth mover's distance is measured on so many of these times, with so many points.
@@ -96,7 +97,7 @@ class Settings:
 
     background: Literal["auto", "white", "black"] = "auto"
     max_side: int | None = None
-    align: Literal["auto", "never"] = "auto"
+    align: Literal["auto", "moment", "never"] = "auto"
     geometry_frames: int = 16
     samples: int = 20_000
     emd_frames: int = 4

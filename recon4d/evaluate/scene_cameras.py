@@ -28,26 +28,33 @@ class SceneFrame:
         errors: of the scene's cameras after alignment; None where no camera could be paired.
         note: what was done, in a sentence or two for the report.
         lens: focal lengths of the scene's cameras in true ones, where it found its own.
+        moments: (seconds, similarity) where the scene is placed anew at every moment; see `scene_moments`.
     """
 
     truth_from_scene: Similarity | None
     errors: CameraErrors | None
     note: str
     lens: float = 1.0
+    moments: tuple[tuple[float, Similarity], ...] = ()
 
-    def scene_camera(self, camera: Camera) -> Camera:
+    def similarity(self, time: float) -> Similarity | None:
+        """truth_from_scene at a time; None for the identity."""
+        if not self.moments:
+            return self.truth_from_scene
+        return min(self.moments, key=lambda moment: abs(moment[0] - time))[1]
+
+    def scene_camera(self, camera: Camera, time: float) -> Camera:
         """A camera of the data set as it stands in the scene's frame, with the lens that the scene was made with.
 
         A lens that is too long and a subject that is as much too small, or too far away, give almost the same pictures:
         who finds both is asked for pictures by the lens found, as in NeRF-- (Wang et al. 2021).
         """
-        if self.truth_from_scene is None:
+        similarity = self.similarity(time)
+        if similarity is None:
             return camera
         K = camera.K.clone()
         K[0, 0], K[1, 1] = K[0, 0] * self.lens, K[1, 1] * self.lens
-        return move_camera(
-            Camera(K, camera.cam_from_world, camera.width, camera.height), self.truth_from_scene.inverse()
-        )
+        return move_camera(Camera(K, camera.cam_from_world, camera.width, camera.height), similarity.inverse())
 
 
 def locate(scene: Scene, views: Sequence[View], *, align: bool) -> SceneFrame:
@@ -55,10 +62,10 @@ def locate(scene: Scene, views: Sequence[View], *, align: bool) -> SceneFrame:
 
     With several cameras at a time, the one (by camera id) nearest to the scene's own before alignment is meant.
     """
-    pairs = _pairs(scene, views)
+    pairs = pair_cameras(scene, views)
     if not pairs:
         return SceneFrame(None, None, "No camera of the scene could be paired with one of the data set by time.")
-    own, truth = zip(*pairs, strict=True)
+    _, own, truth = zip(*pairs, strict=True)
     if _same(own, truth):
         return SceneFrame(
             None, camera_errors(own, truth), "The scene uses the data set's cameras: nothing was aligned."
@@ -110,7 +117,8 @@ def camera_at(scene: Scene, time: float) -> Camera:
     return Camera(nearer.K.double(), pose, nearer.width, nearer.height)
 
 
-def _pairs(scene: Scene, views: Sequence[View]) -> list[tuple[Camera, Camera]]:
+def pair_cameras(scene: Scene, views: Sequence[View]) -> list[tuple[float, Camera, Camera]]:
+    """(seconds, the scene's camera, the data set's) at all times that both have, for one camera of the data set."""
     by_camera: dict[str, list[tuple[float, Camera]]] = {}
     for view in views:
         if view.camera is not None:
@@ -121,15 +129,15 @@ def _pairs(scene: Scene, views: Sequence[View]) -> list[tuple[Camera, Camera]]:
         for time, camera in zip(scene.frame_times.tolist(), scene.cameras, strict=True):
             distance, _, match = min((abs(t - time), i, c) for i, (t, c) in enumerate(known))
             if distance <= _SAME_TIME:
-                pairs.append((camera, match))
+                pairs.append((time, camera, match))
         if pairs:
             candidates.append(pairs)
     return min(candidates, key=_mismatch) if candidates else []
 
 
-def _mismatch(pairs: list[tuple[Camera, Camera]]) -> tuple[int, float]:
+def _mismatch(pairs: list[tuple[float, Camera, Camera]]) -> tuple[int, float]:
     """More pairs first, then the smaller mean rotation error."""
-    own, truth = zip(*pairs, strict=True)
+    _, own, truth = zip(*pairs, strict=True)
     return -len(pairs), camera_errors(own, truth).rotation_deg
 
 

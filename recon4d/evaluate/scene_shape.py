@@ -21,6 +21,7 @@ from recon4d.evaluate.actionbench import actionbench_scores
 from recon4d.evaluate.emd import earth_movers
 from recon4d.evaluate.mesh_files import read_mesh
 from recon4d.evaluate.protocols import Settings
+from recon4d.evaluate.scene_cameras import SceneFrame
 from recon4d.evaluate.shape import chamfer_dgmesh, compare_surfaces
 from recon4d.evaluate.surfaces import Mesh, Surface, disc_surface, mesh_surface, sample_mesh
 from recon4d.evaluate.tracks import carry_points, track_scores
@@ -160,7 +161,7 @@ def motion_scores(states: Sequence[Surfels], truth: SubjectTruth, settings: Sett
     return {"track_error_percent": scores.error_percent, "delta_5": scores.delta_5, "delta_10": scores.delta_10}
 
 
-def own_meshes(folder: Path, truth: SubjectTruth, truth_from_scene: Similarity | None) -> list[Mesh]:
+def own_meshes(folder: Path, truth: SubjectTruth, frame: SceneFrame) -> list[Mesh]:
     """The prediction's meshes (*.ply, by name) at the scored times, moved to the truth's frame.
 
     Raises:
@@ -174,7 +175,12 @@ def own_meshes(folder: Path, truth: SubjectTruth, truth_from_scene: Similarity |
             got=str(len(files)),
             fix="export all times",
         )
-    meshes = [read_mesh(files[i]) for i in truth.indices]
-    if truth_from_scene is None:
-        return meshes
-    return [Mesh(truth_from_scene.transform_points(torch.from_numpy(m.vertices)).numpy(), m.faces) for m in meshes]
+    return [
+        _moved(read_mesh(files[i]), frame.similarity(time)) for i, time in zip(truth.indices, truth.times, strict=True)
+    ]
+
+
+def _moved(mesh: Mesh, similarity: Similarity | None) -> Mesh:
+    if similarity is None:
+        return mesh
+    return Mesh(similarity.transform_points(torch.from_numpy(mesh.vertices)).numpy(), mesh.faces)

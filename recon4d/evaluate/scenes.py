@@ -1,7 +1,8 @@
 """A scene against a data set, by a named protocol.
 
 Renders the scene with the data set's cameras at the data set's times and scores what both have.  What the data set has
-no truth for stays None, and a note says why.  The scene is never changed, and never aligned frame by frame.
+no truth for stays None, and a note says why.  The scene is never changed, and not aligned frame by frame unless that is
+asked for (`scene_moments`).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from recon4d.evaluate.lpips import Lpips
 from recon4d.evaluate.protocols import Color, Protocol, Settings, background_color, color_name, protocol_named
 from recon4d.evaluate.result import Evaluation
 from recon4d.evaluate.scene_cameras import SceneFrame, camera_at, locate
+from recon4d.evaluate.scene_moments import locate_moments
 from recon4d.evaluate.scene_shape import SubjectTruth, geometry_scores, motion_scores, own_meshes, spread, subject_at
 from recon4d.evaluate.temporal import id_persistence
 from recon4d.render import rasterize
@@ -54,7 +56,11 @@ def evaluate_scene(
     dataset = against if isinstance(against, data_sets.Dataset) else _read(against)
     if not loaded.layers:
         raise InputError("scene", expected="at least one layer", got="none", fix="evaluate a scene with surfels")
-    frame = locate(loaded, dataset.split("train") or dataset.views, align=chosen.align == "auto")
+    filmed = dataset.split("train") or dataset.views
+    if chosen.align == "moment":
+        frame = locate_moments(loaded, dataset, filmed)
+    else:
+        frame = locate(loaded, filmed, align=chosen.align == "auto")
     notes = [frame.note]
     last = float(loaded.frame_times[-1])
     if dataset.times[-1] > last + 1e-3 + 0.5 * last / max(len(loaded.frame_times) - 1, 1):
@@ -118,7 +124,7 @@ def _views(plan: Protocol, dataset: data_sets.Dataset, notes: list[str]) -> list
 
 def _camera_of(view: View, scene: Scene, frame: SceneFrame) -> Camera:
     """The view's camera in the scene's frame: the data set's, else the scene's own at that time."""
-    return camera_at(scene, view.time) if view.camera is None else frame.scene_camera(view.camera)
+    return camera_at(scene, view.time) if view.camera is None else frame.scene_camera(view.camera, view.time)
 
 
 def _image_scores(
@@ -249,10 +255,10 @@ def _shape_scores(
     notes.append(
         f"Geometry and tracks: {len(truth.meshes)} of {truth.total} times; 100 % is {truth.diagonal:.4g} units."
     )
-    states = [subject_at(scene, time, frame.truth_from_scene) for time in truth.times]
+    states = [subject_at(scene, time, frame.similarity(time)) for time in truth.times]
     scores: dict[str, float | None] = {}
     if plan.geometry:
-        meshes = own_meshes(settings.meshes, truth, frame.truth_from_scene) if settings.meshes is not None else None
+        meshes = own_meshes(settings.meshes, truth, frame) if settings.meshes is not None else None
         scores |= geometry_scores(states, truth, meshes, settings)
     if plan.tracks:
         motion = motion_scores(states, truth, settings)

@@ -16,7 +16,7 @@ from recon4d.core import Camera, InputError, Surfels, quaternion
 from recon4d.core.rigid import Similarity
 from recon4d.core.spherical_harmonics import coefficients_from_color
 from recon4d.core.spline import SE3Spline
-from recon4d.data import Dataset, View, write_png
+from recon4d.data import Dataset, View, read_dataset, write_png
 from recon4d.data.formats.blender import write_blender
 from recon4d.evaluate import PSNR_CEILING, Settings, evaluate_scene, move_camera, write_html
 from recon4d.evaluate.scene_cameras import camera_at, locate
@@ -416,7 +416,39 @@ def test_a_scene_that_found_another_lens_is_asked_for_pictures_by_it(world: Worl
     assert frame.lens == pytest.approx(longer)
     assert "1.25 times as long" in frame.note
     for camera, own in zip(scene.cameras, found, strict=True):
-        seen_from = frame.scene_camera(camera)
+        seen_from = frame.scene_camera(camera, 0.0)
         torch.testing.assert_close(seen_from.K, own.K, rtol=1e-6, atol=1e-6)
         torch.testing.assert_close(seen_from.cam_from_world, own.cam_from_world.double(), rtol=1e-6, atol=1e-6)
     assert locate(scene, views, align=True).lens == 1.0
+
+
+def test_a_scene_that_knows_no_world_is_placed_at_every_moment(world: World) -> None:
+    """The subject stands still at half its size, and the cameras move around it: nothing is wrong."""
+    size = 0.5
+    around = []
+    for time, camera in zip(world.scene.frame_times.tolist(), world.scene.cameras, strict=True):
+        turn, shift = pose(time)
+        body_from_world = Similarity(torch.tensor(1.0, dtype=torch.float64), turn, shift).inverse()
+        small = Similarity(
+            torch.tensor(size, dtype=torch.float64), torch.eye(4, dtype=torch.float64)[0], torch.zeros(3)
+        )
+        around.append(move_camera(move_camera(camera, body_from_world), small))
+    field = world.scene.layers[0].field
+    rest = field.canonical.replace(centers=size * field.canonical.centers, scales=size * field.canonical.scales)
+    still = Layer("ball", "object", Field(rest, field.ids, IdentityWarp()))
+    found = Scene(world.scene.frame_times, around, [still])
+
+    placed = evaluate_scene(found, world.folder, settings=replace(QUICK, align="moment"))
+    once = evaluate_scene(found, world.folder, settings=QUICK)
+    # The middle of 1,500 drawn surfels is not quite that of the mesh.
+    assert placed.psnr > 40 > 30 > once.psnr
+    assert placed.chamfer_percent < 0.5 < 5 < once.chamfer_percent
+    assert placed.track_error_percent < 0.5 < once.track_error_percent
+    assert "at each of 6 moments" in " ".join(placed.notes)
+
+
+def test_moments_need_a_true_subject(world: World) -> None:
+    """Without true meshes nobody knows how far away it is."""
+    dataset = replace(read_dataset(world.folder), meshes=None)
+    with pytest.raises(InputError, match="true meshes at times of the scene"):
+        evaluate_scene(world.scene, dataset, settings=replace(QUICK, align="moment"))
