@@ -12,6 +12,7 @@ from torch import Tensor
 from recon4d.core import InputError, quaternion
 from recon4d.core.spline import SE3Spline
 from recon4d.field.blending import blend_dual_quaternion, blend_linear
+from recon4d.field.rows import take
 from recon4d.field.warp import Warp, spline_tensors
 
 BLENDS = ("linear", "dual_quaternion")
@@ -101,7 +102,7 @@ class BonesWarp(Warp):
 
     def select(self, rows: Int64[Tensor, " m"] | Bool[Tensor, " n"]) -> BonesWarp:
         """The same bones with the bindings of some points."""
-        return replace(self, weight_indices=self.weight_indices[rows], weights=self.weights[rows])
+        return replace(self, weight_indices=take(self.weight_indices, rows), weights=take(self.weights, rows))
 
     def tensors(self) -> dict[str, Tensor]:
         """Rest poses, paths and bindings by name."""

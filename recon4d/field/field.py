@@ -11,6 +11,7 @@ from torch import Tensor
 
 from recon4d.core import InputError, Surfels, quaternion
 from recon4d.field.refined import Refined
+from recon4d.field.rows import take
 from recon4d.field.warp import Warp
 
 
@@ -116,11 +117,12 @@ class Field:
 
     def select(self, rows: Int64[Tensor, " m"] | Bool[Tensor, " n"]) -> Field:
         """The field of some surfels: rows by index [M] (in that order) or by mask [N]; ids go along."""
+        picked = torch.nonzero(rows)[:, 0] if rows.dtype == torch.bool else rows
         return Field(
-            Surfels(**{name: tensor[rows] for name, tensor in self.canonical.tensors().items()}),
-            self.ids[rows],
-            self.warp.select(rows),
-            None if self.refined is None else self.refined.select(rows),
+            Surfels(**{name: take(tensor, picked) for name, tensor in self.canonical.tensors().items()}),
+            take(self.ids, picked),
+            self.warp.select(picked),
+            None if self.refined is None else self.refined.select(picked),
         )
 
     def to(self, *args: object, **kwargs: object) -> Field:

@@ -13,6 +13,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from recon4d.core import InputError, Surfels, quaternion
+from recon4d.field.rows import take
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,7 +63,7 @@ class Refined:
 
     def select(self, rows: Int64[Tensor, " m"] | Bool[Tensor, " n"]) -> Refined:
         """The rows of some surfels."""
-        return Refined(self.rotations_wxyz[rows], self.scales[rows])
+        return Refined(take(self.rotations_wxyz, rows), take(self.scales, rows))
 
     def to(self, *args: object, **kwargs: object) -> Refined:
         """As `torch.Tensor.to`, applied to both arrays."""

@@ -3,8 +3,8 @@
     python blender_tell.py FILE RATE TOLD.json TIMES [CHANGED.glb]
 
 RATE is Blender's frames a second; it takes the time codes of USD for its frames, whatever their rate.  Tells vertices
-in the world at times (seconds), bones, the clip's length and cameras.  With CHANGED.glb the part of the rest shape above
-the middle is made half again as high, as by somebody with a mouse, and everything exported again.
+in the world at times (seconds), bones, the clip's length and cameras.  With CHANGED.glb the part of the rest shape
+above the middle is made half again as high, as by somebody with a mouse, and everything exported again.
 """
 
 import json
