@@ -16,7 +16,7 @@ from recon4d.editors.folding import fold
 from recon4d.editors.keys import Span, Vector, check_vector
 from recon4d.editors.motions import PoseKey, check_motion, check_pose_keys, motion_at
 from recon4d.editors.selections.base import Selection, resolve
-from recon4d.editors.selections.surface import depth_inside
+from recon4d.editors.selections.borders import depth_inside
 from recon4d.editors.shapes import place
 from recon4d.editors.state import State
 from recon4d.editors.steps import MoveStep, frame_at

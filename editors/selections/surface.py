@@ -180,19 +180,6 @@ _graphs: MutableMapping[Tensor, Any] = WeakTensorKeyDictionary()
 _trees: MutableMapping[Tensor, Any] = WeakTensorKeyDictionary()
 
 
-def depth_inside(centers: Tensor, mask: Tensor, limit: float) -> Tensor:
-    """[N] how far each selected surfel is from the nearest one that is not, up to `limit`; 0 for the others."""
-    from scipy.spatial import cKDTree
-
-    depth = torch.zeros(len(centers), dtype=torch.float64)
-    if bool(mask.all()):
-        return depth + limit
-    outside = cKDTree(centers[~mask].detach().double().numpy())
-    ways, _ = outside.query(centers[mask].detach().double().numpy(), distance_upper_bound=limit)
-    depth[mask] = torch.from_numpy(np.minimum(ways, limit))
-    return depth
-
-
 def _centers(state: State, name: str) -> Tensor:
     return state.layer(name).field.canonical.centers
 

@@ -27,9 +27,14 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 FRAMES = 4
 SMALL = ["--frames", FRAMES, "--val-frames", 1, "--test-frames", 2, "--width", 64, "--height", 56, "--detail", 0.5]
 
+AS_IN_THE_FOREGROUND = (
+    "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.argv[1], sys.argv[1:])"
+)
+
 
 def start(*arguments: object) -> subprocess.Popen[str]:
-    command = [sys.executable, "-m", "recon4d", *map(str, arguments)]
+    # A shell lets what it starts in the background ignore interrupts, which would be handed down to the program.
+    command = [sys.executable, "-c", AS_IN_THE_FOREGROUND, sys.executable, "-m", "recon4d", *map(str, arguments)]
     return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
