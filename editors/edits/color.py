@@ -18,7 +18,7 @@ from recon4d.editors.edited_field import has_step, stepped, with_plain
 from recon4d.editors.edits.base import Edit
 from recon4d.editors.edits.move import check_moments, check_soft, soft_shares
 from recon4d.editors.keys import Key, Span, check_order, check_range, check_vector
-from recon4d.editors.selections.base import Selection, layers_of, resolve
+from recon4d.editors.selections.base import Selection, layers_of, resolve, shown_at
 from recon4d.editors.selections.lifting import weights
 from recon4d.editors.selections.properties import colors_of
 from recon4d.editors.selections.screen import stroke_distance
@@ -244,12 +244,13 @@ class Paint(Edit, kind="paint"):
         state.check_times("view.time", [self.view.time])
         wanted = {layer.name for layer in layers_of(state, self.layers)}
         shown = [layer for layer in state.layers if layer.name not in state.hidden and len(layer.field)]
+        posed = [shown_at(layer, self.view.time, appearance=True) for layer in shown]  # paint moves none of them
         touched = False
         for stroke in self.strokes:
-            away = torch.from_numpy(stroke_distance(self.view, stroke.points)) / stroke.radius
+            away = torch.from_numpy(stroke_distance(self.view, stroke.points, stroke.radius)) / stroke.radius
             soft = max(1 - stroke.hardness, 1e-6)
             cover = stroke.opacity * ((1 - away) / soft).clamp(0, 1)
-            inside, seen = weights(cover.float(), self.view, shown)
+            inside, seen = weights(cover.float(), self.view, posed)
             for layer, part, whole in zip(shown, inside, seen, strict=True):
                 shares = torch.where(whole > 0.05, part / whole.clamp_min(1e-9), 0.0).clamp(0, 1)
                 rows = torch.nonzero(shares > 1e-3)[:, 0]

@@ -45,12 +45,16 @@ def lift(pixels: np.ndarray, view: View, state: State, layers: Sequence[Layer], 
     if not shown or not pixels.any():
         return {}
     window, pixels = _window(view, pixels)
-    inside, seen = weights(torch.from_numpy(pixels.astype(np.float32)), window, shown)
+    posed = [shown_at(layer, view.time, appearance=True) for layer in shown]
+    inside, seen = weights(torch.from_numpy(pixels.astype(np.float32)), window, posed)
     masks = {}
-    for layer, part, whole in zip(shown, inside, seen, strict=True):
+    for layer, surfels, part, whole in zip(shown, posed, inside, seen, strict=True):
         if layer.name in wanted:
-            least = (_SEEN * _unhidden(view, layer)).clamp_min(_TINY)
-            masks[layer.name] = (whole > least) & (part >= _SHARE * whole)
+            # How much of a surfel is hidden matters only for the few that could be selected.
+            mask = (whole > _TINY) & (part >= _SHARE * whole)
+            rows = torch.nonzero(mask)[:, 0]
+            mask[rows] = whole[rows] > _SEEN * _unhidden(view, surfels, rows)
+            masks[layer.name] = mask
     return masks
 
 
@@ -64,33 +68,46 @@ def _window(view: View, pixels: np.ndarray) -> tuple[View, np.ndarray]:
     return shifted, pixels[top:bottom, left:right]
 
 
-def _unhidden(view: View, layer: Layer) -> Tensor:
-    """[N] about the sum of weights of surfels that nothing hides: opacity times the area of the projected Gaussian."""
+def _unhidden(view: View, surfels: Surfels, rows: Tensor) -> Tensor:
+    """About the sum of weights of some surfels if nothing hid them: opacity times the area of the projected Gaussian.
+
+    Args:
+        view: camera.
+        surfels: N surfels at one moment.
+        rows: [M] which.
+
+    Returns:
+        [M] pixels.
+    """
     with torch.no_grad():
-        surfels = shown_at(layer, view.time, appearance=True)
-        camera = view.camera(surfels.centers.dtype)
-        away = surfels.centers - camera.center_in_world
-        normals = quaternion.to_matrix(surfels.rotations_wxyz)[..., 2]
+        centers, rotations = surfels.centers[rows], surfels.rotations_wxyz[rows]
+        camera = view.camera(centers.dtype)
+        away = centers - camera.center_in_world
+        normals = quaternion.to_matrix(rotations)[..., 2]
         slant = (torch.nn.functional.normalize(away, dim=-1) * normals).sum(-1).abs()
-        depths = rigid.transform_points(camera.cam_from_world, surfels.centers)[:, 2].clamp_min(1e-6)
-        size = 2 * math.pi * surfels.scales.prod(-1) * (view.fx * view.fy) / depths.square()
-        return surfels.opacities * size * slant
+        depths = rigid.transform_points(camera.cam_from_world, centers)[:, 2].clamp_min(1e-6)
+        size = 2 * math.pi * surfels.scales[rows].prod(-1) * (view.fx * view.fy) / depths.square()
+        return surfels.opacities[rows] * size * slant
 
 
-def weights(image: Tensor, view: View, layers: Sequence[Layer]) -> tuple[list[Tensor], list[Tensor]]:
-    """For each layer [N]: the sums over pixels of the surfels' weights times `image` [H, W], and of the weights."""
-    camera = view.camera(layers[0].field.canonical.centers.dtype)
+def weights(image: Tensor, view: View, parts: Sequence[Surfels]) -> tuple[list[Tensor], list[Tensor]]:
+    """For each part [N]: the sums over pixels of the surfels' weights times `image` [H, W], and of the weights.
+
+    The parts are surfels at the view's moment as they are drawn, all that is shown: they hide one another.
+    """
+    camera = view.camera(parts[0].centers.dtype)
     with torch.no_grad():
-        parts = [shown_at(layer, view.time, appearance=True) for layer in layers]
-        plain = [part.replace(sh=None, features=part.centers.new_zeros(len(part), 2)) for part in parts]
+        plain = [part.replace(sh=None, features=part.centers.new_zeros(len(part), 1)) for part in parts]
         merged = merge_surfels(plain)
     with torch.enable_grad():
-        features = merged.centers.new_zeros(len(merged), 2).requires_grad_()
+        # The kernels are quickest with three channels, so one idles.
+        features = merged.centers.new_zeros(len(merged), 3).requires_grad_()
         surfels = Surfels(**{n: t.detach().contiguous() for n, t in merged.tensors().items() if n != "features"})
         drawn = rasterize(surfels.replace(features=features), camera).color
-        weighed = torch.stack([image.to(drawn), torch.ones_like(drawn[..., 0])], -1)
-        (gradient,) = torch.autograd.grad((drawn * weighed).sum(), features)
-    sums = gradient.split([len(layer.field) for layer in layers])
+        covered = image.to(drawn)
+        weighed = torch.stack([covered, torch.ones_like(covered), torch.zeros_like(covered)], -1)
+        (gradient,) = torch.autograd.grad(drawn, features, weighed)
+    sums = gradient.split([len(part) for part in parts])
     return [part[:, 0] for part in sums], [part[:, 1] for part in sums]
 
 

@@ -101,8 +101,9 @@ class ByBones(Selection, kind="bones"):
                 raise InputError(f"bones[{i}]", expected=f"0 to {count - 1}", got=str(bone), fix="see `--what bones`")
         if layer not in state.selectable:
             return {}
-        chosen = torch.isin(warp.weight_indices, torch.tensor(self.bones))
-        return {layer.name: (warp.weights * chosen).sum(-1) >= self.least - 1e-6}
+        chosen = torch.zeros(count, dtype=warp.weights.dtype)
+        chosen[list(self.bones)] = 1
+        return {layer.name: (warp.weights * chosen[warp.weight_indices]).sum(-1) >= self.least - 1e-6}
 
 
 def bones_of(layer: Layer, what: str) -> BonesWarp:

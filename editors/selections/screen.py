@@ -139,7 +139,7 @@ class Brush(_OnScreen, kind="brush"):
 
     def pixels(self) -> np.ndarray:
         """See `_OnScreen.pixels`."""
-        return stroke_distance(self.view, self.points) <= self.radius
+        return stroke_distance(self.view, self.points, self.radius) <= self.radius
 
 
 @dataclass(frozen=True)
@@ -178,16 +178,25 @@ class FrameMask(_OnScreen, kind="mask"):
         return np.repeat(inside, self.runs).reshape(self.view.height, self.view.width)
 
 
-def stroke_distance(view: View, points: tuple[Pixel, ...]) -> np.ndarray:
-    """[H, W] distance of each pixel's centre from a stroke, in pixels."""
-    x, y = _grid(view)
+def stroke_distance(view: View, points: tuple[Pixel, ...], reach: float) -> np.ndarray:
+    """[H, W] distance of each pixel's centre from a stroke, in pixels; any number above `reach` where it is farther."""
+    columns, rows = _grid(view)
     shortest = np.full((view.height, view.width), np.inf)
     for (ax, ay), (bx, by) in zip(points, points[1:] or points, strict=False):
+        # Only the box of the piece: a stroke has many, and most pixels are far from each.
+        box = _within(view.height, ay, by, reach), _within(view.width, ax, bx, reach)
+        x, y = columns[:, box[1]], rows[box[0]]
         dx, dy = bx - ax, by - ay
         length = dx * dx + dy * dy
         share = np.clip(((x - ax) * dx + (y - ay) * dy) / length, 0, 1) if length else 0.0
-        shortest = np.minimum(shortest, np.hypot(x - ax - share * dx, y - ay - share * dy))
+        shortest[box] = np.minimum(shortest[box], np.hypot(x - ax - share * dx, y - ay - share * dy))
     return shortest
+
+
+def _within(count: int, a: float, b: float, reach: float) -> slice:
+    """The pixels of an axis from `reach` before the lesser of two places to `reach` after the greater, and some."""
+    first, end = (min(max(place, 0), count) for place in (min(a, b) - reach - 1, max(a, b) + reach + 2))
+    return slice(int(first), int(end))
 
 
 def _grid(view: View) -> tuple[np.ndarray, np.ndarray]:
