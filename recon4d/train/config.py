@@ -45,6 +45,7 @@ class Weights:
     Attributes:
         dssim: share of structural dissimilarity in the colour loss, the rest is L1.
         mask: coverage against the mask.
+        alone: coverage of objects drawn without the background, where no mask is.
         normal: normal consistency in the warped state, after `FitConfig.surface_from`.
         distortion: spread along rays, after `FitConfig.surface_from`.
         rigidity: as-rigid-as-possible between neighbouring bones.
@@ -61,6 +62,7 @@ class Weights:
 
     dssim: float = 0.2
     mask: float = 0.1
+    alone: float = 0.05
     normal: float = 0.3
     distortion: float = 0.0
     rigidity: float = 0.3

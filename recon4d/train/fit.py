@@ -40,6 +40,7 @@ from recon4d.train.scale import settle_scale
 from recon4d.train.visibility import contributions
 
 _MEMORY = 0.98  # of the running means
+_ALONE_EVERY = 4  # steps
 _GEOMETRY_EVERY = 2  # steps, once colours have a branch of their own
 _FEWEST_FRAMES = 4  # at the start of the warm-up
 _HOLD_EVERY = 5  # steps
@@ -191,6 +192,11 @@ def train_step(state: State, capture: Capture, frames: Frames, objective: Object
         loss = loss + _GEOMETRY_EVERY * objective.image(output, target, masks)[0]
     if surface and (not subject.is_refined or step % _GEOMETRY_EVERY == 0):
         loss = loss + objective.surface(output, view, subject.size, _distance(view, posed[0].surfels))
+    if config.weights.alone and frames.background != "none" and step % _ALONE_EVERY == 0:
+        objects = [one.surfels for part, one in zip(model.parts, posed, strict=True) if isinstance(part, MovingObject)]
+        if objects:
+            alone = rasterize(merged(objects, 0), view)
+            loss = loss + _ALONE_EVERY * objective.alone(alone, masks)
     for part, one in zip(model.parts, posed, strict=True):
         loss = loss + objective.shape(part, one.canonical, step, surface=surface)
         if isinstance(part, MovingObject):

@@ -46,6 +46,16 @@ class Objective:
                 total = total + weights.mask * losses.mask_error(coverage, mask)
         return total, squared
 
+    def alone(self, output: RasterOutput, masks: list[Float[Tensor, "h w 1"]]) -> Float[Tensor, ""]:
+        """Loss of objects that are drawn without the background: nothing of them may be where no mask is.
+
+        What hides behind the background, a shadow's dark sheet under the ground or what an early pose has left there,
+        no other loss sees; it would come out in turntables and meshes of the objects.  Parts that are truly hidden now
+        and then are needed by other frames, and stay.
+        """
+        covered = torch.stack(masks).amax(0)
+        return self.config.weights.alone * (output.alpha * (1 - covered)).mean()
+
     def surface(self, output: RasterOutput, camera: Camera, size: float, distance: float) -> Float[Tensor, ""]:
         """Losses of the surface that one view shows.
 

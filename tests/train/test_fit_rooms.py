@@ -15,6 +15,9 @@ from recon4d.losses import color_error
 from recon4d.render import rasterize
 from recon4d.scene import Scene, load, save
 from recon4d.train import Capture, FitConfig, Rates, Weights, fit
+from recon4d.train.fit import start, train_step
+from recon4d.train.frames import load_frames
+from recon4d.train.objective import Objective
 from tests.train import room
 from tests.train.scenes import StopError, assert_equal, bits, stop_at
 
@@ -174,3 +177,25 @@ def test_a_background_before_uncertain_cameras_is_carried_by_the_corrected_ones(
         centers = field.at(two.times[index]).centers
         in_cam = centers @ view.cam_from_world[:3, :3].T + view.cam_from_world[:3, 3]
         torch.testing.assert_close(in_cam, field.canonical.centers, atol=0.02, rtol=0)
+
+
+def test_what_of_an_object_hides_behind_the_background_goes(two: Capture, quick: FitConfig):
+    """A surfel beyond the wall is in no image; drawn alone, the object shows it where no mask is."""
+    frames = load_frames(two, [2])
+
+    def opacity_after(alone: float) -> float:
+        config = replace(quick, weights=replace(Weights(), alone=alone), iterations=40, density_every=1000)
+        state = start(two, frames, config)
+        part = state.model.parts[0]
+        middle = frames.levels[1][0].camera
+        behind = middle.center_in_world + 2.5 * room.ROOM * middle.cam_from_world[2, :3]
+        with torch.no_grad():
+            part.parameters["centers"][0] = behind
+            part.parameters["log_scales"][0] = 0.0
+            part.parameters["opacity_logits"][0] = 0.0
+        for _ in range(40):
+            train_step(state, two, frames, Objective(config), config)
+        return float(part.parameters["opacity_logits"][0].sigmoid())
+
+    kept, faded = opacity_after(0.0), opacity_after(0.5)
+    assert faded < kept - 0.1

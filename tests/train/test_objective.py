@@ -22,8 +22,8 @@ from tests.train import room
 from tests.train.moving import camera, subject
 
 NOTHING = Weights(**{field.name: 0.0 for field in fields(Weights)})
-# Those of tracks and cameras are no part of one view's losses: tests/train/test_fit_rooms.py has them.
-OF_A_VIEW = [field.name for field in fields(Weights) if field.name not in ("tracks", "cameras")]
+# Those of tracks, cameras and objects alone are no part of one view's losses: tests/train/test_fit_rooms.py has them.
+OF_A_VIEW = [field.name for field in fields(Weights) if field.name not in ("tracks", "cameras", "alone")]
 TIME = 0.3
 ROUND = 8  # steps
 
