@@ -122,14 +122,14 @@ def moved(
         shift = (basis @ shift[..., None])[..., 0]
         origin = (basis @ origin[..., None])[..., 0] + place
         turn = quaternion.multiply(quaternion.multiply(turned, turn), quaternion.conjugate(turned))
-    old = centers[:, rows]
+    old = centers.index_select(1, rows)
     away = old - origin[:, None]
     new = away @ matrix.mT + (origin + shift)[:, None]
     if shares is not None:
         new = torch.lerp(old, new, shares.to(centers)[:, None])
     changes = {"centers": _put(centers, rows, new, 1)}
-    rotations = state.rotations_wxyz[:, rows]
-    scales = state.scales[..., rows, :]
+    rotations = state.rotations_wxyz.index_select(1, rows)
+    scales = state.scales.index_select(-2, rows)
     if shares is None and motion.uniform:
         turned_rotations = quaternion.multiply(turn[:, None], rotations)
         scales = scales * motion.factors[:, 0].to(centers)[:, None, None]
@@ -148,7 +148,9 @@ def moved(
     changes["scales"] = _put(all_scales, rows, scales.expand(len(centers), -1, -1), 1)
     known = state.world_from_canonical_wxyz
     if known is not None:
-        changes["world_from_canonical_wxyz"] = _put(known, rows, quaternion.multiply(turns, known[:, rows]), 1)
+        changes["world_from_canonical_wxyz"] = _put(
+            known, rows, quaternion.multiply(turns, known.index_select(1, rows)), 1
+        )
     return state.replace(**changes)
 
 

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 from recon4d.core import Surfels
+from recon4d.editors.bone_frames import path_at, poses_at, transforms_at
 from recon4d.editors.colors import ColorMap, recolored
 from recon4d.editors.edited_field import Source, Step
 from recon4d.editors.keys import Key, Span, envelope, values_at
@@ -194,12 +195,12 @@ def frame_at(warp: Warp, frame: str, bone: int | None, times: Tensor) -> tuple[T
     if frame == "world":
         return None
     if isinstance(warp, RigidWarp):
-        return warp.path.at(times)
+        return path_at(warp.path, times)
     if not isinstance(warp, BonesWarp):
         return None
     if bone is None:
-        return None if warp.root is None else warp.root.at(times)
-    rotations, translations = warp.poses_at(times) if frame == "bone" else warp.transforms_at(times)
+        return None if warp.root is None else path_at(warp.root, times)
+    rotations, translations = (poses_at if frame == "bone" else transforms_at)(warp, times)
     return rotations[:, bone], translations[:, bone]
 
 

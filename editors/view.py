@@ -55,15 +55,19 @@ class SceneView(Scene):
         # What no time changes is the same tensors again, and need not be put together again.
         still = {name: tuple(getattr(part, name) for part in parts) for name in _STILL}
         known = self._still.get(appearance)
-        if known is not None and all(
-            a is b for name in _STILL for a, b in zip(still[name], known[0][name], strict=True)
-        ):
-            moving = {name: torch.cat([getattr(part, name) for part in parts]) for name in _MOVING}
-            return known[1].replace(**moving)
+        if known is not None:
+            changed = [name for name in _STILL if not _same(still[name], known[0][name])]
+            if not set(changed) & {"sh", "features"}:
+                moving = {name: torch.cat([getattr(part, name) for part in parts]) for name in (*_MOVING, *changed)}
+                return known[1].replace(**moving)
         merged = merge_surfels(parts)
         if all(part.world_from_canonical_wxyz is not None for part in parts):
             self._still[appearance] = (still, merged)
         return merged
+
+
+def _same(some: tuple[Tensor | None, ...], others: tuple[Tensor | None, ...]) -> bool:
+    return all(a is b for a, b in zip(some, others, strict=True))
 
 
 def _posed(layer: Layer, time: float | int, *, appearance: bool) -> Surfels:
