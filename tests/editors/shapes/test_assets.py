@@ -82,8 +82,8 @@ def _hinge(tmp_path: Path) -> Path:
     return path
 
 
-def _follows(asset: Asset, clip: GltfClip, tolerance: float) -> None:
-    """The surfels are where the file's own vertices have them, at every time."""
+def _follows(asset: Asset, clip: GltfClip, most: float, mean: float) -> None:
+    """The surfels are where the file's own vertices have them, at every time, to shares of the size."""
     mesh = asset.mesh
     assert mesh is not None
     assert np.array_equal(mesh.faces, clip.faces)
@@ -92,8 +92,8 @@ def _follows(asset: Asset, clip: GltfClip, tolerance: float) -> None:
         expected = (corners * mesh.barycentric[..., None]).sum(1)
         size = np.linalg.norm(np.ptp(expected, axis=0))
         apart = np.linalg.norm(asset.field.at(float(t)).centers.double().numpy() - expected, axis=-1)
-        assert apart.max() < tolerance * size
-        assert apart.mean() < 0.4 * tolerance * size
+        assert apart.max() < most * size
+        assert apart.mean() < mean * size
 
 
 def test_a_skinned_glb_moves_by_bones_as_the_file_does(tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ def test_a_skinned_glb_moves_by_bones_as_the_file_does(tmp_path: Path) -> None:
     warp = asset.field.warp
     assert isinstance(warp, BonesWarp)
     # The file's motion has a corner at half time, which a smooth spline rounds off.
-    _follows(asset, GltfClip(path), 0.008)
+    _follows(asset, GltfClip(path), most=0.008, mean=0.0025)
     # The prop is rigid with the knee, in its colour; the strip has its material's.
     prop = asset.mesh.face >= 16
     assert bool((warp.weights[prop].amax(1) > 0.999).all())
@@ -138,13 +138,19 @@ def test_surfels_lie_in_their_triangles_and_leave_no_holes(tmp_path: Path) -> No
     np.testing.assert_allclose(share, area / area.sum(), atol=1e-3)
 
 
-@pytest.mark.parametrize(("name", "action"), [("Fox", "Walk"), ("Knight", "Walking_A"), ("Horse", "Gallop")])
-def test_sample_assets_move_as_their_files_do(samples_dir: Path, name: str, action: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "action", "most", "mean"),
+    [("Fox", "Walk", 0.03, 0.003), ("Knight", "Walking_A", 0.005, 0.0003), ("Horse", "Gallop", 0.009, 0.0009)],
+)
+def test_sample_assets_move_as_their_files_do(
+    samples_dir: Path, name: str, action: str, most: float, mean: float
+) -> None:
     path = samples_dir / "assets" / f"{name}.glb"
     asset = read_asset(path, surfels=3000, action=action)
-    assert 0 < asset.motion_error < 0.01
-    # Between corners that follow different bones weights are blended, not places: surfels bulge a little.
-    _follows(asset, GltfClip(path, action), 0.03)
+    assert 0 < asset.motion_error < 0.002
+    # Corners follow closely.  Between corners of different bones weights are blended, where the file's flat triangles
+    # blend places: surfels bulge, the more the larger the triangles are.  The fox has 576, the knight 6,952.
+    _follows(asset, GltfClip(path, action), most, mean)
     low, high = asset.field.canonical.centers.amin(0), asset.field.canonical.centers.amax(0)
     assert low[2].abs() < 0.05 * (high - low)[2]  # stands on the ground, upright
 

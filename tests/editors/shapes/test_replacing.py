@@ -115,8 +115,12 @@ def test_the_sample_fox_walks_in_the_place_of_the_built_in_one(samples_dir: Path
     _stays_whole(new)
 
 
-@pytest.mark.parametrize(("subject", "asset"), [("quadruped", "fish"), ("fish", "quadruped")])
-def test_any_creature_stays_whole_in_the_place_of_any_other(subject: str, asset: str) -> None:
+# In a biped's place others do not: it rests with its arms spread, and what lies over an arm swings down with it.
+@pytest.mark.parametrize(
+    ("subject", "asset", "most"),
+    [("quadruped", "fish", 1.5), ("quadruped", "biped", 2.0), ("fish", "quadruped", 1.1), ("fish", "biped", 1.1)],
+)
+def test_a_creature_stays_whole_in_the_place_of_another(subject: str, asset: str, most: float) -> None:
     old, other = (creature_field(name, 4000, detail=0.4) for name in (subject, asset))
     new = replace_subject(old, other)
     travelled = torch.stack([new.at(t).centers for t in TIMES])
@@ -126,7 +130,7 @@ def test_any_creature_stays_whole_in_the_place_of_any_other(subject: str, asset:
     for t in TIMES[::2]:
         centers = new.at(t).centers.double().numpy()
         stretch = np.linalg.norm(centers[graph.first] - centers[graph.second], axis=-1) / graph.lengths
-        assert np.quantile(stretch, 0.98) < 2.0
+        assert np.quantile(stretch, 0.98) < most
 
 
 def test_things_that_move_rigidly_or_stand_still_are_replaced_too() -> None:

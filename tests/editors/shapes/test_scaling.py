@@ -64,12 +64,13 @@ def test_the_others_stay_to_the_bit_and_nothing_tears(fox: Field) -> None:
     gap = np.linalg.norm(places[graph.first] - places[graph.second], axis=-1)
     assert across.sum() > 20
     # Beside the border the factor is still near 1: neighbours across it stay neighbours.
-    assert np.quantile(gap[across] / graph.lengths[across], 0.9) < 1.3
-    assert (gap / graph.lengths).max() < 2.6
+    assert np.quantile(gap[across] / graph.lengths[across], 0.9) < 1.15
+    # Most where the growth fades in: 1 + 0.6 share + 0.6 distance from the joint * slope of the share, here up to 2.47.
+    assert (gap / graph.lengths).max() < 2.48
     # Everywhere the surfels grow with the gaps between them.
     grown = (after.canonical.scales / fox.canonical.scales).mean(-1).numpy()
     stretch = np.bincount(graph.first, gap / graph.lengths) / np.maximum(np.bincount(graph.first), 1)
-    assert np.corrcoef(grown[part.numpy()], stretch[part.numpy()])[0, 1] > 0.9
+    assert np.corrcoef(grown[part.numpy()], stretch[part.numpy()])[0, 1] > 0.95
 
 
 def test_the_middle_of_the_joint_stays(fox: Field) -> None:
