@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import itertools
 import re
 import types
 import typing
 from collections.abc import Callable, Mapping
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin
 
 from recon4d.core import InputError
@@ -30,7 +32,8 @@ if TYPE_CHECKING:
     from recon4d.viewer.session import Session
 
 Getter = Callable[[], Any]
-_OWN = ("id", "name", "enabled", "group")  # what every edit has, and the history changes
+# What every edit has, and the history changes; and what the editors find out about a file by themselves.
+_OWN = ("id", "name", "enabled", "group", "sha256")
 _MANY = 8  # layers, beyond which they are typed
 _AMOUNTS = ("amount", "factor", "value")
 
@@ -212,10 +215,20 @@ def _text(form: Form, name: str, start: Any, note: str) -> Getter:
             control: Any = gui.add_dropdown(words(name), [shown(one) for one in names], hint=_hint(note))
             by_label = {shown(one): one for one in names}
             return lambda: by_label[control.value]
+        if name == "layer" and start is None:
+            start = _free_name(form, names)
     if name in ("source", "file", "path", "asset"):
         return _asset(form, name, start, note)
     control = gui.add_text(words(name), str(start or ""), hint=_hint(note))
     return lambda: str(control.value)
+
+
+def _free_name(form: Form, taken: list[str]) -> str:
+    """A name for a new layer: of the file that is brought in, else plain."""
+    uploaded = form.session.shared.uploads.names()
+    brings = any(one.name == "asset" for one in dataclasses.fields(form.kind))
+    base = PurePath(uploaded[-1]).stem[:100] if brings and uploaded else "new"
+    return next(name for i in itertools.count(1) if (name := base if i == 1 else f"{base} {i}") not in taken)
 
 
 def _asset(form: Form, name: str, start: Any, note: str) -> Getter:

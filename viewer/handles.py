@@ -8,7 +8,6 @@ Does NOT compute the deformation: the editors do.
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ import torch
 
 from recon4d.core import InputError, quaternion
 from recon4d.editors import All, Deform, HandlePose, InLayers, chosen
-from recon4d.viewer import threads
+from recon4d.viewer.latest import Latest
 from recon4d.viewer.pointing import Spot, click
 
 if TYPE_CHECKING:
@@ -57,8 +56,7 @@ class Handles:
         self.session = session
         self.placed: list[Placed] = []
         self.pins = False  # whether the next click pins rather than pulls
-        self._changed = False
-        self._busy = threading.Lock()
+        self._previews = Latest(self._preview)
 
     def click(self, spot: Spot) -> None:
         """Place a handle where somebody clicks.
@@ -105,11 +103,13 @@ class Handles:
     def apply(self) -> None:
         """Make the edit, and take the handles away."""
         edit = self.edit()
+        self._previews.drop()
         self.session.project.add(edit)
         self.clear()
 
     def clear(self) -> None:
         """Take the handles away."""
+        self._previews.drop()
         for one in self.placed:
             if one.gizmo is not None:
                 one.gizmo.remove()
@@ -135,7 +135,7 @@ class Handles:
         gizmo = scene.add_transform_controls(
             f"/tools/handle_{len(self.placed)}", scale=_SIZE, depth_test=False, position=tuple(space.to_page(world))
         )
-        gizmo.on_update(self.session.guarded(lambda _: self._pulled()))
+        gizmo.on_update(self.session.guarded(lambda _: self._previews.ask()))
         return gizmo
 
     def _show_pins(self) -> None:
@@ -148,19 +148,10 @@ class Handles:
                 name, np.stack(places).astype(np.float32), (60, 120, 220), point_size=0.03, point_shape="circle"
             )
 
-    def _pulled(self) -> None:
-        self._changed = True
-        if self._busy.acquire(blocking=False):
-            threads.begin(self._preview)
-
     def _preview(self) -> None:
-        """Show what the handles do so far, again and again until they rest."""
-        try:
-            while self._changed and self.placed:
-                self._changed = False
-                self.session.attempt(lambda: self.session.preview(self.edit()))
-        finally:
-            self._busy.release()
+        """Show what the handles do so far."""
+        if self.placed:
+            self.session.attempt(lambda: self.session.preview(self.edit()))
 
 
 def _vector(values: np.ndarray) -> tuple[float, float, float]:

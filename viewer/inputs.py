@@ -80,7 +80,7 @@ def _beside(scene: Scene, folder: Path | None) -> Path | None:
     return place if place.exists() else None
 
 
-def laid_in(frame: UInt8[np.ndarray, "h w 3"], camera: Camera, fitted: Camera) -> UInt8[np.ndarray, "h w 3"]:
+def laid_in(frame: UInt8[np.ndarray, "h w 3"], camera: Camera, fitted: Camera) -> UInt8[np.ndarray, "H W 3"]:
     """An input frame as it lies in a picture of another size.
 
     Args:
@@ -99,7 +99,7 @@ def laid_in(frame: UInt8[np.ndarray, "h w 3"], camera: Camera, fitted: Camera) -
     # Pixel centres are at +0.5 here and at 0 for OpenCV.
     shift = 0.5 * (scale - 1)
     matrix = np.array([[scale, 0, left + shift], [0, scale, top + shift]])
-    found: UInt8[np.ndarray, "h w 3"] = cv2.warpAffine(
+    found: UInt8[np.ndarray, "H W 3"] = cv2.warpAffine(
         frame, matrix, (fitted.width, fitted.height), flags=cv2.INTER_AREA, borderValue=(128, 128, 128)
     )
     return found

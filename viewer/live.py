@@ -24,7 +24,8 @@ from recon4d.viewer.text import escaped
 EVERY = 3.0  # seconds between two scenes, at least
 _FPS = 24.0
 _MOST_FRAMES = 240
-_AWAY = 3.2  # radii of the subject, that browsers first stand away
+_AWAY = 4.2  # radii of the subject, that browsers first stand away: all of it is seen between the panels
+_LAST_WORDS = 0.3  # seconds for the last words to reach the pages
 _log = logging.getLogger(__name__)
 
 
@@ -79,7 +80,11 @@ class LiveViewer:
             self._status.content = content
 
     def stop(self) -> None:
-        """End the viewer."""
+        """Say on every page that this is over, because pages cannot tell it from a bad line, and end the viewer."""
+        if self.viewer.sessions:
+            self._status.content = "**Ended.** The terminal says how it went; `recon4d view` opens the scene."
+            self.viewer.server.viser.flush()
+            time.sleep(_LAST_WORDS)
         self.viewer.stop()
 
 

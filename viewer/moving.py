@@ -8,7 +8,6 @@ Does NOT choose surfels or evaluate edits.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +22,7 @@ from recon4d.editors.steps import frame_at
 from recon4d.field import BonesWarp
 from recon4d.scene import Layer
 from recon4d.viewer import threads
+from recon4d.viewer.latest import Latest
 
 if TYPE_CHECKING:
     from recon4d.editors.edits.base import Edit
@@ -47,7 +47,7 @@ class Gizmo:
         self._handle: Any = None
         self._pivot = np.zeros(3)
         self._latest: tuple[np.ndarray, np.ndarray] | None = None
-        self._busy = threading.Lock()
+        self._previews = Latest(self._preview)
         session.on_selection.append(self.refresh)
         session.on_time.append(self._follow)
 
@@ -84,8 +84,7 @@ class Gizmo:
             depth_test=False,
             position=tuple(space.to_page(middle)),
         )
-        self._handle.on_update(self.session.guarded(lambda _: self._dragged()))
-        self._handle.on_drag_end(self.session.guarded(lambda _: self._let_go()))
+        self._handle.on_update(self._moved)
 
     def scale(self, factor: float) -> None:
         """Make the selection larger or smaller about its middle."""
@@ -111,28 +110,27 @@ class Gizmo:
         turn = quaternion.log(quaternion.normalize(torch.as_tensor(np.asarray(self._handle.wxyz, dtype=np.float64))))
         return shift, np.degrees(turn.numpy())
 
-    def _dragged(self) -> None:
-        if self._handle is None:
+    async def _moved(self, event: Any) -> None:
+        # On the page's own event loop, so that the end of a drag comes last; what takes time goes elsewhere.
+        if event.client is None or self._handle is None:
             return
-        self._latest = self._pose()
-        if self._busy.acquire(blocking=False):
-            threads.begin(self._preview)
+        if event.phase == "end":
+            threads.begin(self.session.attempt, self._let_go)
+        else:
+            self._latest = self._pose()
+            self._previews.ask()
 
     def _preview(self) -> None:
-        """Show what the drag would do so far, again and again until nothing newer has come."""
-        try:
-            while (latest := self._latest) is not None:
-                self._latest = None
-                edit = self._edit(*latest, 1.0)
-                self.session.preview(edit)
-        finally:
-            self._busy.release()
+        """Show what the drag would do so far."""
+        if self._latest is not None:
+            self.session.preview(self._edit(*self._latest, 1.0))
 
     def _let_go(self) -> None:
+        self._previews.drop()
+        self._latest = None
         if self._handle is None:
             return
         shift, turn = self._pose()
-        self._latest = None
         self.session.preview(None)
         if np.linalg.norm(shift) > 1e-9 or np.linalg.norm(turn) > 1e-6:
             self.session.project.add(self._edit(shift, turn, 1.0))

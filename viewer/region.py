@@ -5,7 +5,6 @@ Does NOT select by itself: `take` does, when the artist says so.
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -13,7 +12,7 @@ import torch
 
 from recon4d.core import InputError, quaternion
 from recon4d.editors import Box, Selection, Sphere, chosen
-from recon4d.viewer import threads
+from recon4d.viewer.latest import Latest
 from recon4d.viewer.moving import selected_points
 
 if TYPE_CHECKING:
@@ -37,8 +36,7 @@ class Region:
         self.kind: Kind | None = None
         self.size = (0.8, 0.8, 0.8)  # full lengths in subject radii; a ball takes the first
         self._gizmo: Any = None
-        self._changed = False
-        self._busy = threading.Lock()
+        self._previews = Latest(self._preview)
 
     def show(self, kind: Kind) -> None:
         """Put a box or a ball on the selection, or in the middle of the scene."""
@@ -50,13 +48,14 @@ class Region:
         self._gizmo = scene.add_transform_controls(
             _GIZMO, scale=0.5, disable_rotations=kind == "Ball", depth_test=False, position=tuple(middle)
         )
-        self._gizmo.on_update(self.session.guarded(lambda _: self._moved()))
+        self._gizmo.on_update(self.session.guarded(lambda _: self._previews.ask()))
         self._draw()
-        self._moved()
+        self._previews.ask()
 
     def hide(self) -> None:
         """Take it away."""
         if self._gizmo is not None:
+            self._previews.drop()
             self.session.scene.remove_by_name(_SHAPE)
             self._gizmo.remove()
             self._gizmo, self.kind = None, None
@@ -67,7 +66,7 @@ class Region:
         self.size = size
         if self._gizmo is not None:
             self._draw()
-            self._moved()
+            self._previews.ask()
 
     def take(self, how: How) -> int:
         """Select what is inside; how many surfels are selected then.
@@ -75,6 +74,7 @@ class Region:
         Raises:
             InputError: there is no box and no ball.
         """
+        self._previews.drop()
         return self.session.selecting.take(self._selection(), how)
 
     def _selection(self) -> Selection:
@@ -100,19 +100,10 @@ class Region:
         else:
             scene.add_box(_SHAPE, color=_COLOR, dimensions=self.size, wireframe=True)
 
-    def _moved(self) -> None:
-        self._changed = True
-        if self._busy.acquire(blocking=False):
-            threads.begin(self._preview)
-
     def _preview(self) -> None:
-        """Mark what is inside, again and again until it rests."""
-        try:
-            while self._changed and self._gizmo is not None:
-                self._changed = False
-                self.session.selecting.preview(chosen(self._selection(), self.session.project.state))
-        finally:
-            self._busy.release()
+        """Mark what is inside."""
+        if self._gizmo is not None:
+            self.session.selecting.preview(chosen(self._selection(), self.session.project.state))
 
 
 def _vector(values: np.ndarray) -> tuple[float, float, float]:

@@ -9,7 +9,6 @@ Does NOT edit: gestures become selections of the editors.
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -28,6 +27,7 @@ from recon4d.editors.selections.screen import Brush, Lasso, Polygon, Rectangle
 from recon4d.editors.selections.surface import AlongSurface, ColorFlood
 from recon4d.viewer import threads
 from recon4d.viewer.handles import Handles
+from recon4d.viewer.latest import Latest
 from recon4d.viewer.pointing import Spot, click, pixels, ray, view_of
 from recon4d.viewer.region import Region
 from recon4d.viewer.selecting import How, combined
@@ -87,7 +87,8 @@ class Tools:
         self._ball: Any = None
         self._spots: list[Spot] = []
         self._live = 0.0
-        self._busy = threading.Lock()
+        self._drawn: tuple[list[Spot], How | None] = ([], None)
+        self._lit = Latest(self._light_up)
         scene = session.scene
         for modifier, how in _MODIFIERS:
             scene.on_click(modifier=modifier)(session.guarded(partial(self._click, how)))
@@ -209,14 +210,15 @@ class Tools:
                 threads.begin(self.session.attempt, lambda: self._stroke(spots, how))
                 return
             self._show_stroke(self._spots)
-            if self.tool == "Brush" and time.monotonic() - self._live > _LIVE and self._busy.acquire(blocking=False):
+            if self.tool == "Brush" and time.monotonic() - self._live > _LIVE:
                 self._live = time.monotonic()
-                spots = list(self._spots)
-                threads.begin(self._light_up, spots, how)
+                self._drawn = (list(self._spots), how)
+                self._lit.ask()
 
         return drag
 
     def _stroke(self, spots: list[Spot], how: How | None) -> None:
+        self._lit.drop()
         view = view_of(self.session)
         points = pixels(spots, view)
         if self.tool == "Brush":
@@ -236,14 +238,11 @@ class Tools:
         away = float(np.linalg.norm(np.asarray(page.look_at) - np.asarray(page.position)))
         return max(1.0, 0.5 * self.session.reach * view.fy / max(away, 1e-6))
 
-    def _light_up(self, spots: list[Spot], how: How | None) -> None:
+    def _light_up(self) -> None:
         """Mark what a stroke has hit so far; nothing is selected before it ends."""
-        try:
-            selecting, view = self.session.selecting, view_of(self.session)
-            found = chosen(self._brush(view, pixels(spots, view)), self.session.project.state)
-            selecting.preview(combined(selecting.marks, found, how or self.how))
-        finally:
-            self._busy.release()
+        (spots, how), selecting, view = self._drawn, self.session.selecting, view_of(self.session)
+        found = chosen(self._brush(view, pixels(spots, view)), self.session.project.state)
+        selecting.preview(combined(selecting.marks, found, how or self.how))
 
     def _show_stroke(self, spots: list[Spot]) -> None:
         """The line that has been drawn, a little before the camera."""

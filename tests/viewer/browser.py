@@ -182,6 +182,18 @@ class Window:
         """Open a tab."""
         self.page.get_by_role("tab", name=name, exact=True).click()
 
+    def unfold(self, title: str) -> None:
+        """Open a folder, and wait until it has unfolded: a click on what is still on its way misses."""
+        folder = self.page.get_by_text(title, exact=True).locator("visible=true").first
+        folder.click()
+        panel, known, since = folder.locator("xpath=.."), -1.0, time.monotonic()
+        while time.monotonic() - since < 0.6:
+            box = panel.bounding_box()
+            height = -1.0 if box is None else float(box["height"])
+            if height != known:
+                known, since = height, time.monotonic()
+            time.sleep(0.05)
+
     def choose(self, label: str, option: str) -> None:
         """Choose in a list by its label."""
         self.row(label).locator("input").first.click()

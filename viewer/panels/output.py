@@ -125,10 +125,11 @@ class OutputPanel:
         self._previewing = False
 
     def _run_preview(self, path: Any) -> None:
-        session, begun = self.session, time.monotonic()
+        session = self.session
         try:
             count = max(2, round(path.seconds / _PREVIEW_STEP) + 1)
             cameras, moments = path.cameras(count), path.times(count)
+            begun = time.monotonic()
             while self._previewing and (passed := time.monotonic() - begun) <= path.seconds:
                 at = min(round(passed / _PREVIEW_STEP), count - 1)
                 session.playback.seek(moments[at])
