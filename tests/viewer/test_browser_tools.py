@@ -180,9 +180,10 @@ def test_handles_deform(fox: Window):
     assert len(edit.handles) == 2  # type: ignore[attr-defined]
     before, after = centers(fox), project.view.layers[0].field.at(fox.session.playback.time).centers.double().numpy()
     moved = np.linalg.norm(after - before, axis=1)
-    pulled, held = (moved[np.linalg.norm(before - place, axis=1) < 0.1].mean() for place in (middle, pinned))
-    assert pulled > 0.05
-    assert held < 0.4 * pulled
+    pulled = moved[np.linalg.norm(before - middle, axis=1) < 0.1]
+    assert pulled.mean() > 0.05
+    radius = 0.5 * fox.session.reach / space.factor  # of a handle
+    assert moved[np.linalg.norm(before - pinned, axis=1) < radius].max() < 0.03
     fox.screenshot("deformed")
     fox.settled(lambda: fox.key("Control+z"), lambda: len(project.stack) == 0)
     fox.page.get_by_text("Deform", exact=True).first.click()
@@ -325,15 +326,6 @@ def test_another_browser_is_invited_once(fox: Window):
             guest.close()
     until(lambda: len(fox.viewer.sessions) == 1, "the guest to go")
     fox.page.get_by_role("button", name="Close").last.click()
-
-
-def test_the_palette_finds_commands(fox: Window):
-    fox.session.selecting.clear()
-    fox.key("Control+k")
-    fox.page.keyboard.type("Select all")
-    fox.screenshot("palette")
-    fox.page.keyboard.press("Enter")
-    until(lambda: len(fox.session.selecting) == 4000, "everything to be selected")
 
 
 def test_no_page_failed_and_nothing_is_left(fox: Window):
