@@ -15,6 +15,7 @@ from torch import Tensor
 
 from recon4d.core import SE3Spline, Surfels, quaternion
 from recon4d.editors.motions import Motion, moved
+from recon4d.editors.rows import rows_of
 from recon4d.editors.shapes import turn_colors
 from recon4d.editors.splines import moments_of, refit
 from recon4d.field import BonesWarp, Field, IdentityWarp, Refined, RigidWarp
@@ -43,7 +44,7 @@ def fold(
 
 def moved_canonical(field: Field, mask: Tensor, motion: Motion, pivot: Tensor, shares: Tensor | None) -> Field:
     """The field with some canonical surfels moved, however they are drawn; the warp stays as it is."""
-    rows = torch.nonzero(mask)[:, 0]
+    rows = rows_of(mask)
     plain = _moved_once(field, rows, motion, pivot, shares)
     refined = field.refined
     if refined is not None:
@@ -71,7 +72,8 @@ def _with_copies(
     warp: BonesWarp, mask: Tensor, motion: Motion, pivot: Tensor, bone: int | None, shares: Tensor | None
 ) -> BonesWarp:
     """The warp with copies of the bones that the moved surfels follow, and the surfels bound to the copies."""
-    indices, weights = warp.weight_indices[mask], warp.weights[mask]
+    rows = rows_of(mask)
+    indices, weights = warp.weight_indices.index_select(0, rows), warp.weights.index_select(0, rows)
     used = torch.unique(indices[weights > 0])
     copied = used[used != bone] if bone is not None else used
     if not len(copied):
@@ -96,8 +98,8 @@ def _with_copies(
     copy_of = torch.arange(count)
     copy_of[copied] = count + torch.arange(len(copied))
     bound, shared = _mixed(indices, weights, copy_of, shares)
-    all_indices, all_weights = warp.weight_indices.clone(), warp.weights.clone()
-    all_indices[mask], all_weights[mask] = bound, shared
+    all_indices = warp.weight_indices.index_copy(0, rows, bound)
+    all_weights = warp.weights.index_copy(0, rows, shared)
     path = replace(
         warp.path,
         rotations_wxyz=torch.cat([warp.path.rotations_wxyz, rotations]),

@@ -18,6 +18,7 @@ from recon4d.editors.edited_field import has_step, stepped, with_plain
 from recon4d.editors.edits.base import Edit
 from recon4d.editors.edits.move import check_moments, check_soft, soft_shares
 from recon4d.editors.keys import Key, Span, check_order, check_range, check_vector
+from recon4d.editors.rows import rows_of
 from recon4d.editors.selections.base import Selection, layers_of, resolve, shown_at
 from recon4d.editors.selections.lifting import weights
 from recon4d.editors.selections.properties import colors_of
@@ -66,7 +67,7 @@ class _Colored(Edit):
         return state.with_fields(masks, lambda field, mask: self._colored(field, mask, mapped))
 
     def _colored(self, field: Field, mask: Tensor, mapped: ColorMap) -> Field:
-        rows = torch.nonzero(mask)[:, 0]
+        rows = rows_of(mask)
         shares = soft_shares(field.canonical.centers, mask, self.soft)
         amount = Amount(self.amount, self.keys, self.during)
         if not amount.is_constant:
@@ -178,7 +179,7 @@ class Opacity(Edit, kind="opacity"):
         amount = Amount(self.factor, self.keys, self.during, rest=1.0)
 
         def change(field: Field, mask: Tensor) -> Field:
-            rows = torch.nonzero(mask)[:, 0]
+            rows = rows_of(mask)
             shares = soft_shares(field.canonical.centers, mask, self.soft)
             if not amount.is_constant or has_step(field, FadeStep):
                 return stepped(field, FadeStep(rows, shares, amount))
@@ -253,7 +254,7 @@ class Paint(Edit, kind="paint"):
             inside, seen = weights(cover.float(), self.view, posed)
             for layer, part, whole in zip(shown, inside, seen, strict=True):
                 shares = torch.where(whole > 0.05, part / whole.clamp_min(1e-9), 0.0).clamp(0, 1)
-                rows = torch.nonzero(shares > 1e-3)[:, 0]
+                rows = rows_of(shares > 1e-3)
                 if layer.name not in wanted or not len(rows):
                     continue
                 touched = True

@@ -15,6 +15,7 @@ from recon4d.editors.edits.base import Edit
 from recon4d.editors.folding import fold
 from recon4d.editors.keys import Span, Vector, check_vector
 from recon4d.editors.motions import PoseKey, check_motion, check_pose_keys, motion_at
+from recon4d.editors.rows import rows_of
 from recon4d.editors.selections.base import Selection, resolve
 from recon4d.editors.selections.borders import depth_inside
 from recon4d.editors.shapes import place
@@ -79,7 +80,7 @@ class Transform(Edit, kind="transform"):
             folded = self._folded(plain_of(field), mask, rest, pivot, bone, shares)
             if folded is not None:
                 return with_plain(field, folded)
-        rows = torch.nonzero(mask)[:, 0]
+        rows = rows_of(mask)
         return stepped(field, MoveStep(rows, shares, rest, self.keys, self.during, pivot, self.frame, bone))
 
     def _folded(
@@ -124,7 +125,9 @@ class Transform(Edit, kind="transform"):
         if bool(mask.all()):
             return None
         share = torch.zeros(count, dtype=warp.weights.dtype)
-        share.index_add_(0, warp.weight_indices[mask].flatten(), warp.weights[mask].flatten())
+        rows = rows_of(mask)
+        bones, weights = warp.weight_indices.index_select(0, rows), warp.weights.index_select(0, rows)
+        share.index_add_(0, bones.flatten(), weights.flatten())
         return int(share.argmax())
 
     def _pivot(self, field: Field, mask: Tensor, bone: int | None, state: State) -> Tensor:
@@ -133,8 +136,8 @@ class Transform(Edit, kind="transform"):
         if self.frame == "bone":
             return torch.zeros(3, dtype=torch.float64)
         if self.frame == "world":
-            return field.at(state.first).centers[mask].double().mean(0)
-        return field.canonical.centers[mask].double().mean(0)
+            return field.at(state.first).centers.index_select(0, rows_of(mask)).double().mean(0)
+        return field.canonical.centers.index_select(0, rows_of(mask)).double().mean(0)
 
 
 def still_warp(field: Field) -> bool:
@@ -148,7 +151,7 @@ def soft_shares(centers: Tensor, mask: Tensor, soft: float) -> Tensor | None:
     """[M] how far each selected surfel goes: smoothly from 0 at the selection's border to 1 at the depth `soft`."""
     if soft == 0:
         return None
-    share = depth_inside(centers, mask, soft)[mask] / soft
+    share = depth_inside(centers, mask, soft).index_select(0, rows_of(mask)) / soft
     return (share * share * (3 - 2 * share)).to(centers).clamp_min(1e-6)
 
 

@@ -9,6 +9,7 @@ import torch
 from recon4d.core import InputError
 from recon4d.editors.edits.base import Edit
 from recon4d.editors.merging import merge_fields
+from recon4d.editors.rows import rows_of
 from recon4d.editors.selections.base import Selection, resolve
 from recon4d.editors.state import Masks, State, new_ids
 from recon4d.field import Field
@@ -50,7 +51,7 @@ class Duplicate(Edit, kind="duplicate"):
             return _with_new(state, self.layer, kind, _renumbered(field, self.id))
 
         def copied(field: Field, mask: torch.Tensor) -> Field:
-            rows = torch.nonzero(mask)[:, 0]
+            rows = rows_of(mask)
             ids = torch.cat([field.ids, new_ids(self.id, len(rows), field.ids)])
             return replace(field.select(torch.cat([torch.arange(len(field)), rows])), ids=ids)
 
@@ -124,13 +125,13 @@ def without(state: State, masks: Masks) -> State:
     """The state without some surfels, and without layers that have none left."""
     gone = frozenset(name for name, mask in masks.items() if bool(mask.all()))
     kept = {name: mask for name, mask in masks.items() if name not in gone}
-    return state.without_layers(gone).with_fields(kept, lambda field, mask: field.select(torch.nonzero(~mask)[:, 0]))
+    return state.without_layers(gone).with_fields(kept, lambda field, mask: field.select(rows_of(~mask)))
 
 
 def _taken(state: State, masks: Masks) -> tuple[Field, str]:
     """The selected surfels as one field, and the kind of layer that they are in."""
     layers = [layer for layer in state.layers if layer.name in masks]
-    fields = [layer.field.select(torch.nonzero(masks[layer.name])[:, 0]) for layer in layers]
+    fields = [layer.field.select(rows_of(masks[layer.name])) for layer in layers]
     return (fields[0] if len(fields) == 1 else merge_fields(fields)), layers[0].kind
 
 

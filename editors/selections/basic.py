@@ -87,7 +87,7 @@ class Ids(Selection, kind="ids"):
         else:
             run = torch.searchsorted(firsts, ids, right=True) - 1
             mask = (run >= 0) & (ids <= lasts[run.clamp_min(0)])
-        if not bool(mask.any()):
+        if not mask.numpy().any():
             known = f"ids of layer {self.layer!r}"
             known += f", from {int(ids.min())} to {int(ids.max())}" if len(ids) else ", which has no surfels"
             got = f"{self.ranges[0]} to {self.ranges[-1]}, none of them there"

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from recon4d.core import Surfels, quaternion, rigid
 from recon4d.editors.cameras import View
+from recon4d.editors.rows import rows_of
 from recon4d.editors.selections.base import shown_at
 from recon4d.editors.state import State
 from recon4d.render import rasterize
@@ -52,7 +53,7 @@ def lift(pixels: np.ndarray, view: View, state: State, layers: Sequence[Layer], 
         if layer.name in wanted:
             # How much of a surfel is hidden matters only for the few that could be selected.
             mask = (whole > _TINY) & (part >= _SHARE * whole)
-            rows = torch.nonzero(mask)[:, 0]
+            rows = rows_of(mask)
             mask[rows] = whole[rows] > _SEEN * _unhidden(view, surfels, rows)
             masks[layer.name] = mask
     return masks

@@ -11,6 +11,7 @@ from torch import Tensor
 from recon4d.core import InputError, quaternion
 from recon4d.editors.colors import SH_CONSTANT
 from recon4d.editors.keys import Vector, check_finite
+from recon4d.editors.rows import rows_of
 from recon4d.editors.selections.base import Selection, centers_at, layers_of, shown_at
 from recon4d.editors.selections.spatial import check_direction
 from recon4d.editors.state import State
@@ -140,9 +141,12 @@ def values_of(layer: Layer, value: Property, state: State, time: float | None, d
 def colors_of(layer: Layer, mask: Tensor | None = None) -> Tensor:
     """[N, 3] display colours without what depends on the view, or those of a mask; grey for features that are none."""
     surfels = layer.field.canonical
-    chosen: slice | Tensor = slice(None) if mask is None else mask
+
+    def chosen(colors: Tensor) -> Tensor:
+        return colors if mask is None else colors.index_select(0, rows_of(mask))
+
     if surfels.sh is not None:
-        return (0.5 + surfels.sh[:, 0][chosen] * SH_CONSTANT).clamp(0, 1)
+        return (0.5 + chosen(surfels.sh)[:, 0] * SH_CONSTANT).clamp(0, 1)
     assert surfels.features is not None  # Surfels holds one of the two
-    features = surfels.features[chosen]
+    features = chosen(surfels.features)
     return features if features.shape[1] == 3 else features.mean(1, keepdim=True).expand(-1, 3)
