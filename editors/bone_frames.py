@@ -20,9 +20,12 @@ def transforms_at(warp: BonesWarp, times: Float[Tensor, " t"]) -> tuple[Float[Te
     path, rest = warp.path, warp.rest_translations
     if not can_be_quick(path.rotations_wxyz, path.translations, warp.rest_rotations_wxyz, rest, *_tensors(warp.root)):
         return warp.transforms_at(times)
-    # The kernel's bones rest unturned: R(t) o inverse(Q) is the curve of the control poses R_k o inverse(Q).
-    unturned = quaternion.conjugate(quaternion.normalize(warp.rest_rotations_wxyz))
-    return _at(quaternion.multiply(path.rotations_wxyz, unturned[:, None]), path, warp.root, rest, times)
+    rotations = path.rotations_wxyz
+    if bool(warp.rest_rotations_wxyz[:, 1:].any()):
+        # The kernel's bones rest unturned: R(t) o inverse(Q) is the curve of the control poses R_k o inverse(Q).
+        unturned = quaternion.conjugate(quaternion.normalize(warp.rest_rotations_wxyz))
+        rotations = quaternion.multiply(rotations, unturned[:, None])
+    return _at(rotations, path, warp.root, rest, times)
 
 
 def poses_at(warp: BonesWarp, times: Float[Tensor, " t"]) -> tuple[Float[Tensor, "t b 4"], Float[Tensor, "t b 3"]]:

@@ -131,27 +131,32 @@ def moved(
     rotations = state.rotations_wxyz.index_select(1, rows)
     scales = state.scales.index_select(-2, rows)
     if shares is None and motion.uniform:
-        turned_rotations = quaternion.multiply(turn[:, None], rotations)
+        turned_rotations = rotations @ _from_the_left(turn).mT
         scales = scales * motion.factors[:, 0].to(centers)[:, None, None]
-        turns = turn[:, None]
     else:
         jacobian = matrix[:, None]
-        turns = turn[:, None]
         if shares is not None:
             eye = torch.eye(3).to(matrix)
             jacobian = torch.lerp(eye.expand_as(jacobian), jacobian, shares.to(centers)[:, None, None])
-            identity = turn.new_tensor([1.0, 0.0, 0.0, 0.0])
-            turns = quaternion.slerp(identity, turns, shares.to(centers))
         turned_rotations, scales = stretched(rotations, scales, jacobian)
     changes["rotations_wxyz"] = _put(state.rotations_wxyz, rows, turned_rotations, 1)
     all_scales = state.scales if state.scales.dim() == 3 else state.scales.expand(len(centers), *state.scales.shape)
     changes["scales"] = _put(all_scales, rows, scales.expand(len(centers), -1, -1), 1)
     known = state.world_from_canonical_wxyz
     if known is not None:
-        changes["world_from_canonical_wxyz"] = _put(
-            known, rows, quaternion.multiply(turns, known.index_select(1, rows)), 1
-        )
+        before = known.index_select(1, rows)
+        if shares is None:
+            changed = before @ _from_the_left(turn).mT
+        else:
+            turns = quaternion.slerp(turn.new_tensor([1.0, 0.0, 0.0, 0.0]), turn[:, None], shares.to(centers))
+            changed = quaternion.multiply(turns, before)
+        changes["world_from_canonical_wxyz"] = _put(known, rows, changed, 1)
     return state.replace(**changes)
+
+
+def _from_the_left(q: Tensor) -> Tensor:
+    """[T, 4, 4] matrices that multiply by quaternions [T, 4] from the left: for many a tenth of the time."""
+    return quaternion.multiply(q[:, None], torch.eye(4).to(q)).mT
 
 
 def stretched(rotations_wxyz: Tensor, scales: Tensor, jacobian: Tensor) -> tuple[Tensor, Tensor]:

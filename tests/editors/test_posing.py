@@ -26,7 +26,7 @@ def path(generator: torch.Generator, *batch: int) -> SE3Spline:
     return SE3Spline(quaternion.exp(turns), places, 0.0, 0.4)
 
 
-def bent(seed: int, bones: int = 6, root: bool = True, blend: str = "linear") -> Field:
+def bent(seed: int, bones: int = 6, root: bool = True, blend: str = "linear", turned: bool = True) -> Field:
     """Twenty surfels on bones that rest turned; some have all their weight on one bone, some hardly any on others."""
     generator = torch.Generator().manual_seed(seed)
     count = 20
@@ -34,12 +34,14 @@ def bent(seed: int, bones: int = 6, root: bool = True, blend: str = "linear") ->
     def random(*shape: int) -> torch.Tensor:
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
+    rests = random(bones, 4)
+    rests[:, 1:] *= float(turned)
     weights = random(count, 4).abs() + 1e-3
     weights[:5, 1:] = 0
     weights[5:9, 1:] *= torch.tensor([1e-29, 1e-35, 1e-300], dtype=torch.float64)
     warp = BonesWarp(
         root=path(generator) if root else None,
-        rest_rotations_wxyz=random(bones, 4),
+        rest_rotations_wxyz=rests,
         rest_translations=random(bones, 3),
         path=path(generator, bones),
         weight_indices=torch.randint(0, bones, (count, 4), generator=generator),
@@ -58,9 +60,9 @@ def same_poses(found: tuple[torch.Tensor, torch.Tensor], expected: tuple[torch.T
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**20), st.sampled_from([1, 3, 6]), st.booleans())
-def test_bones_are_where_the_warp_says(seed: int, bones: int, root: bool) -> None:
-    warp = bent(seed, bones, root).warp
+@given(st.integers(0, 2**20), st.sampled_from([1, 3, 6]), st.booleans(), st.booleans())
+def test_bones_are_where_the_warp_says(seed: int, bones: int, root: bool, turned: bool) -> None:
+    warp = bent(seed, bones, root, turned=turned).warp
     assert isinstance(warp, BonesWarp)
     same_poses(transforms_at(warp, TIMES), warp.transforms_at(TIMES))
     same_poses(poses_at(warp, TIMES), warp.poses_at(TIMES))
@@ -69,9 +71,9 @@ def test_bones_are_where_the_warp_says(seed: int, bones: int, root: bool) -> Non
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 2**20), st.sampled_from([1, 3, 6]), st.sampled_from(["linear", "dual_quaternion"]))
-def test_surfels_are_where_the_field_says(seed: int, bones: int, blend: str) -> None:
-    field = bent(seed, bones, blend=blend)
+@given(st.integers(0, 2**20), st.sampled_from([1, 3, 6]), st.sampled_from(["linear", "dual_quaternion"]), st.booleans())
+def test_surfels_are_where_the_field_says(seed: int, bones: int, blend: str, turned: bool) -> None:
+    field = bent(seed, bones, blend=blend, turned=turned)
     found, expected = pose(field, TIMES), field.at_times(TIMES)
     torch.testing.assert_close(found.centers, expected.centers, rtol=0, atol=1e-10)
     for name in ("rotations_wxyz", "world_from_canonical_wxyz"):
