@@ -74,7 +74,8 @@ def _with_copies(
     """The warp with copies of the bones that the moved surfels follow, and the surfels bound to the copies."""
     rows = rows_of(mask)
     indices, weights = warp.weight_indices.index_select(0, rows), warp.weights.index_select(0, rows)
-    used = torch.unique(indices[weights > 0])
+    together = torch.zeros(len(warp.rest_translations), dtype=weights.dtype)
+    used = rows_of(together.index_add(0, indices.flatten(), weights.flatten()) > 0)
     copied = used[used != bone] if bone is not None else used
     if not len(copied):
         return warp

@@ -130,16 +130,20 @@ def moved(
     changes = {"centers": _put(centers, rows, new, 1)}
     rotations = state.rotations_wxyz.index_select(1, rows)
     scales = state.scales.index_select(-2, rows)
-    if shares is None and motion.uniform:
-        turned_rotations = rotations @ _from_the_left(turn).mT
-        scales = scales * motion.factors[:, 0].to(centers)[:, None, None]
+    if not motion.uniform:
+        rotations, scales = stretched(rotations, scales, _part_way(matrix, shares))
     else:
-        jacobian = matrix[:, None]
+        # What goes all the way only turns and grows; stretching is for the seam.
+        turned_rotations = rotations @ _from_the_left(turn).mT
+        grown = scales * motion.factors[:, 0].to(centers)[:, None, None]
         if shares is not None:
-            eye = torch.eye(3).to(matrix)
-            jacobian = torch.lerp(eye.expand_as(jacobian), jacobian, shares.to(centers)[:, None, None])
-        turned_rotations, scales = stretched(rotations, scales, jacobian)
-    changes["rotations_wxyz"] = _put(state.rotations_wxyz, rows, turned_rotations, 1)
+            seam = torch.nonzero(shares < 1)[:, 0]
+            near = rotations.index_select(1, seam), scales.index_select(-2, seam)
+            bent, sizes = stretched(*near, _part_way(matrix, shares[seam]))
+            turned_rotations.index_copy_(1, seam, bent)
+            grown.index_copy_(1, seam, sizes)
+        rotations, scales = turned_rotations, grown
+    changes["rotations_wxyz"] = _put(state.rotations_wxyz, rows, rotations, 1)
     all_scales = state.scales if state.scales.dim() == 3 else state.scales.expand(len(centers), *state.scales.shape)
     changes["scales"] = _put(all_scales, rows, scales.expand(len(centers), -1, -1), 1)
     known = state.world_from_canonical_wxyz
@@ -152,6 +156,14 @@ def moved(
             changed = quaternion.multiply(turns, before)
         changes["world_from_canonical_wxyz"] = _put(known, rows, changed, 1)
     return state.replace(**changes)
+
+
+def _part_way(matrix: Tensor, shares: Tensor | None) -> Tensor:
+    """Maps [T, M, 3, 3] that go shares [M] of the way of maps [T, 3, 3]; [T, 1, 3, 3], all the way, for None."""
+    if shares is None:
+        return matrix[:, None]
+    eye = torch.eye(3).to(matrix)
+    return torch.lerp(eye.expand_as(matrix[:, None]), matrix[:, None], shares.to(matrix)[:, None, None])
 
 
 def _from_the_left(q: Tensor) -> Tensor:

@@ -345,3 +345,19 @@ def test_moves_after_a_change_of_the_clock_are_carried_by_what_is_shown():
     view = after(Freeze(time=0.5, layers=("animal",)), keyed)
     still = after(keyed)
     torch.testing.assert_close(field(view).at(0.1).centers, field(still).at(0.5).centers, rtol=0, atol=1e-6)
+
+
+def test_a_soft_border_bends_only_its_seam():
+    edit = Transform(select=HEAD, scale=1.4, rotate=(0.0, 10.0, 20.0), pivot=(0.5, 0.0, 0.7))
+    hard, soft = (field(after(replace(edit, soft=width))) for width in (0.0, 0.15))
+    before = SCENE.layer("animal").field.canonical
+    ways = torch.cdist(before.centers.double(), before.centers[~MASK].double()).amin(1)
+    deep, seam = MASK & (ways > 0.15), MASK & (ways < 0.14)
+    assert deep.sum() > 20
+    assert seam.sum() > 5
+    # Beyond the seam to the bit as without one; in it sizes between the old and the new.
+    for name in ("rotations_wxyz", "scales"):
+        assert torch.equal(getattr(soft.canonical, name)[deep], getattr(hard.canonical, name)[deep])
+        assert not torch.equal(getattr(soft.canonical, name)[seam], getattr(hard.canonical, name)[seam])
+    grown = (soft.canonical.scales / before.scales)[seam]
+    assert 0.999 < grown.min() < grown.max() < 1.401
