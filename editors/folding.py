@@ -15,10 +15,10 @@ from torch import Tensor
 
 from recon4d.core import SE3Spline, Surfels, quaternion
 from recon4d.editors.motions import Motion, moved
-from recon4d.editors.rows import rows_of
 from recon4d.editors.shapes import turn_colors
 from recon4d.editors.splines import moments_of, refit
 from recon4d.field import BonesWarp, Field, IdentityWarp, Refined, RigidWarp
+from recon4d.field.rows import rows_of, take
 
 
 def fold(
@@ -73,7 +73,7 @@ def _with_copies(
 ) -> BonesWarp:
     """The warp with copies of the bones that the moved surfels follow, and the surfels bound to the copies."""
     rows = rows_of(mask)
-    indices, weights = warp.weight_indices.index_select(0, rows), warp.weights.index_select(0, rows)
+    indices, weights = take(warp.weight_indices, rows), take(warp.weights, rows)
     together = torch.zeros(len(warp.rest_translations), dtype=weights.dtype)
     used = rows_of(together.index_add(0, indices.flatten(), weights.flatten()) > 0)
     copied = used[used != bone] if bone is not None else used

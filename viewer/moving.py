@@ -46,7 +46,7 @@ class Gizmo:
         self.during: Callable[[], Span | None] = lambda: None
         self._handle: Any = None
         self._pivot = np.zeros(3)
-        self._latest: tuple[np.ndarray, np.ndarray] | None = None
+        self._dragged_to: tuple[np.ndarray, np.ndarray] | None = None
         self._previews = Latest(self._preview)
         session.on_selection.append(self.refresh)
         session.on_time.append(self._follow)
@@ -117,17 +117,17 @@ class Gizmo:
         if event.phase == "end":
             threads.begin(self.session.attempt, self._let_go)
         else:
-            self._latest = self._pose()
+            self._dragged_to = self._pose()
             self._previews.ask()
 
     def _preview(self) -> None:
         """Show what the drag would do so far."""
-        if self._latest is not None:
-            self.session.preview(self._edit(*self._latest, 1.0))
+        if self._dragged_to is not None:
+            self.session.preview(self._edit(*self._dragged_to, 1.0))
 
     def _let_go(self) -> None:
         self._previews.drop()
-        self._latest = None
+        self._dragged_to = None
         if self._handle is None:
             return
         shift, turn = self._pose()

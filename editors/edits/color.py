@@ -18,7 +18,6 @@ from recon4d.editors.edited_field import has_step, stepped, with_plain
 from recon4d.editors.edits.base import Edit
 from recon4d.editors.edits.move import check_moments, check_soft, soft_shares
 from recon4d.editors.keys import Key, Span, check_order, check_range, check_vector
-from recon4d.editors.rows import rows_of
 from recon4d.editors.selections.base import Selection, layers_of, resolve, shown_at
 from recon4d.editors.selections.lifting import weights
 from recon4d.editors.selections.properties import colors_of
@@ -26,6 +25,7 @@ from recon4d.editors.selections.screen import stroke_distance
 from recon4d.editors.state import State
 from recon4d.editors.steps import Amount, ColorStep, FadeStep, faded
 from recon4d.field import Field
+from recon4d.field.rows import rows_of
 
 
 @dataclass(frozen=True, kw_only=True)

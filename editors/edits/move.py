@@ -15,13 +15,13 @@ from recon4d.editors.edits.base import Edit
 from recon4d.editors.folding import fold
 from recon4d.editors.keys import Span, Vector, check_vector
 from recon4d.editors.motions import PoseKey, check_motion, check_pose_keys, motion_at
-from recon4d.editors.rows import rows_of
 from recon4d.editors.selections.base import Selection, resolve
 from recon4d.editors.selections.borders import depth_inside
 from recon4d.editors.shapes import place
 from recon4d.editors.state import State
 from recon4d.editors.steps import MoveStep, frame_at
 from recon4d.field import BonesWarp, Field
+from recon4d.field.rows import rows_of, take
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,7 +126,7 @@ class Transform(Edit, kind="transform"):
             return None
         share = torch.zeros(count, dtype=warp.weights.dtype)
         rows = rows_of(mask)
-        bones, weights = warp.weight_indices.index_select(0, rows), warp.weights.index_select(0, rows)
+        bones, weights = take(warp.weight_indices, rows), take(warp.weights, rows)
         share.index_add_(0, bones.flatten(), weights.flatten())
         return int(share.argmax())
 
@@ -136,8 +136,8 @@ class Transform(Edit, kind="transform"):
         if self.frame == "bone":
             return torch.zeros(3, dtype=torch.float64)
         if self.frame == "world":
-            return field.at(state.first).centers.index_select(0, rows_of(mask)).double().mean(0)
-        return field.canonical.centers.index_select(0, rows_of(mask)).double().mean(0)
+            return take(field.at(state.first).centers, mask).double().mean(0)
+        return take(field.canonical.centers, mask).double().mean(0)
 
 
 def still_warp(field: Field) -> bool:
@@ -151,7 +151,7 @@ def soft_shares(centers: Tensor, mask: Tensor, soft: float) -> Tensor | None:
     """[M] how far each selected surfel goes: smoothly from 0 at the selection's border to 1 at the depth `soft`."""
     if soft == 0:
         return None
-    share = depth_inside(centers, mask, soft).index_select(0, rows_of(mask)) / soft
+    share = take(depth_inside(centers, mask, soft), mask) / soft
     return (share * share * (3 - 2 * share)).to(centers).clamp_min(1e-6)
 
 

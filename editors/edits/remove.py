@@ -9,10 +9,10 @@ import torch
 from recon4d.core import InputError
 from recon4d.editors.edits.base import Edit
 from recon4d.editors.merging import merge_fields
-from recon4d.editors.rows import rows_of
 from recon4d.editors.selections.base import Selection, resolve
 from recon4d.editors.state import Masks, State, new_ids
 from recon4d.field import Field
+from recon4d.field.rows import rows_of
 from recon4d.scene import Layer
 
 

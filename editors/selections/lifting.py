@@ -16,9 +16,9 @@ from torch import Tensor
 
 from recon4d.core import Surfels, quaternion, rigid
 from recon4d.editors.cameras import View
-from recon4d.editors.rows import rows_of
 from recon4d.editors.selections.base import shown_at
 from recon4d.editors.state import State
+from recon4d.field.rows import rows_of
 from recon4d.render import rasterize
 from recon4d.scene import Layer, merge_surfels
 

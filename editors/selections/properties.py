@@ -11,11 +11,11 @@ from torch import Tensor
 from recon4d.core import InputError, quaternion
 from recon4d.editors.colors import SH_CONSTANT
 from recon4d.editors.keys import Vector, check_finite
-from recon4d.editors.rows import rows_of
 from recon4d.editors.selections.base import Selection, centers_at, layers_of, shown_at
 from recon4d.editors.selections.spatial import check_direction
 from recon4d.editors.state import State
 from recon4d.field import BonesWarp
+from recon4d.field.rows import take
 from recon4d.scene import Layer
 
 Property = Literal["opacity", "size", "x", "y", "z", "normal", "speed", "red", "green", "blue"]
@@ -143,7 +143,7 @@ def colors_of(layer: Layer, mask: Tensor | None = None) -> Tensor:
     surfels = layer.field.canonical
 
     def chosen(colors: Tensor) -> Tensor:
-        return colors if mask is None else colors.index_select(0, rows_of(mask))
+        return colors if mask is None else take(colors, mask)
 
     if surfels.sh is not None:
         return (0.5 + chosen(surfels.sh)[:, 0] * SH_CONSTANT).clamp(0, 1)

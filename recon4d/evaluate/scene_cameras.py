@@ -15,7 +15,7 @@ from recon4d.scene import Scene
 
 # Cameras closer than this are the truth's own, written to a file and read again.
 _SAME_DEGREES, _SAME_SHARE = 1e-3, 1e-5
-_SAME_TIME = 1e-4  # seconds
+SAME_TIME = 1e-4  # seconds
 _SAME_LENS = 1e-4
 
 
@@ -128,7 +128,7 @@ def pair_cameras(scene: Scene, views: Sequence[View]) -> list[tuple[float, Camer
         pairs = []
         for time, camera in zip(scene.frame_times.tolist(), scene.cameras, strict=True):
             distance, _, match = min((abs(t - time), i, c) for i, (t, c) in enumerate(known))
-            if distance <= _SAME_TIME:
+            if distance <= SAME_TIME:
                 pairs.append((time, camera, match))
         if pairs:
             candidates.append(pairs)

@@ -21,12 +21,10 @@ from recon4d.core.rigid import Similarity
 from recon4d.data.dataset import Dataset
 from recon4d.data.view import View
 from recon4d.evaluate.mesh_files import read_mesh
-from recon4d.evaluate.scene_cameras import SceneFrame, locate, pair_cameras
+from recon4d.evaluate.scene_cameras import SAME_TIME, SceneFrame, locate, pair_cameras
 from recon4d.evaluate.scene_shape import subject_at
 from recon4d.evaluate.surfaces import Mesh
 from recon4d.scene import Scene
-
-_SAME_TIME = 1e-4  # seconds
 
 
 def locate_moments(scene: Scene, dataset: Dataset, views: Sequence[View]) -> SceneFrame:
@@ -43,7 +41,7 @@ def locate_moments(scene: Scene, dataset: Dataset, views: Sequence[View]) -> Sce
     meshes = dataset.mesh_files()
     center, found = torch.tensor(dataset.center, dtype=torch.float64), []
     for time, own, truth in pair_cameras(scene, views):
-        file = next((path for t, path in meshes if abs(t - time) <= _SAME_TIME), None)
+        file = next((path for t, path in meshes if abs(t - time) <= SAME_TIME), None)
         if file is None:
             continue
         mesh = read_mesh(file)

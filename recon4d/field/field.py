@@ -11,7 +11,7 @@ from torch import Tensor
 
 from recon4d.core import InputError, Surfels, quaternion
 from recon4d.field.refined import Refined
-from recon4d.field.rows import take
+from recon4d.field.rows import rows_of, take
 from recon4d.field.warp import Warp
 
 
@@ -117,7 +117,7 @@ class Field:
 
     def select(self, rows: Int64[Tensor, " m"] | Bool[Tensor, " n"]) -> Field:
         """The field of some surfels: rows by index [M] (in that order) or by mask [N]; ids go along."""
-        picked = torch.nonzero(rows)[:, 0] if rows.dtype == torch.bool else rows
+        picked = rows_of(rows) if rows.dtype == torch.bool else rows
         return Field(
             Surfels(**{name: take(tensor, picked) for name, tensor in self.canonical.tensors().items()}),
             take(self.ids, picked),

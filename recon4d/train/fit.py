@@ -192,11 +192,9 @@ def train_step(state: State, capture: Capture, frames: Frames, objective: Object
         loss = loss + _GEOMETRY_EVERY * objective.image(output, target, masks)[0]
     if surface and (not subject.is_refined or step % _GEOMETRY_EVERY == 0):
         loss = loss + objective.surface(output, view, subject.size, _distance(view, posed[0].surfels))
-    if config.weights.alone and frames.background != "none" and step % _ALONE_EVERY == 0:
-        objects = [one.surfels for part, one in zip(model.parts, posed, strict=True) if isinstance(part, MovingObject)]
-        if objects:
-            alone = rasterize(merged(objects, 0), view)
-            loss = loss + _ALONE_EVERY * objective.alone(alone, masks)
+    if config.weights.alone and frames.background != "none" and frames.objects and step % _ALONE_EVERY == 0:
+        objects = merged([one.surfels for one in posed[: frames.objects]], 0)
+        loss = loss + _ALONE_EVERY * objective.alone(rasterize(objects, view), masks)
     for part, one in zip(model.parts, posed, strict=True):
         loss = loss + objective.shape(part, one.canonical, step, surface=surface)
         if isinstance(part, MovingObject):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from recon4d.field.rows import take
+from recon4d.field.rows import rows_of, take
 
 
 @pytest.mark.parametrize("shape", [(7,), (7, 4), (7, 1, 3), (7, 0)])
@@ -23,3 +23,12 @@ def test_gradients_reach_the_rows() -> None:
     take(tensor, torch.tensor([1, 1, 3])).sum().backward()
     assert tensor.grad is not None
     assert tensor.grad[:, 0].tolist() == [0, 2, 0, 1]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.9, 1.0])
+def test_rows_are_where_the_mask_holds(share: float) -> None:
+    mask = torch.rand(500, generator=torch.Generator().manual_seed(2)) < share
+    for some in (mask, mask[::3], ~mask):
+        found = rows_of(some)
+        assert found.dtype == torch.int64
+        assert torch.equal(found, torch.nonzero(some)[:, 0])

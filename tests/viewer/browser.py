@@ -21,6 +21,7 @@ from recon4d.viewer.tools import HINTS, Tool
 from tests.export.web.browser import chromium
 
 WIDTH, HEIGHT = 1240, 780
+PICTURES = Path(__file__).resolve().parents[2] / "out" / "viewer"
 PATIENCE = 120.0  # seconds, on a machine that is busy with other things
 
 
@@ -133,6 +134,18 @@ class Window:
                 known, since = now, time.monotonic()
             time.sleep(0.05)
         self.rest()
+
+    def centers(self) -> np.ndarray:
+        """[N, 3] the first layer's surfels in the world as the scene has them, at the moment shown."""
+        field = self.viewer.project.scene.layers[0].field
+        found: np.ndarray = field.at(self.session.playback.time).centers.double().numpy()
+        return found
+
+    def head(self) -> np.ndarray:
+        """[3] the middle of the fox's head in the world, at the moment shown: the foremost surfels."""
+        places = self.centers()
+        found: np.ndarray = places[places[:, 0] > np.quantile(places[:, 0], 0.93)].mean(0)
+        return found
 
     def canvas(self) -> dict[str, float]:
         """The box of the picture, pixels of the window."""

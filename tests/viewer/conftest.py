@@ -10,6 +10,7 @@ import pytest
 from recon4d.scene import Scene, save
 from recon4d.viewer import Project, Viewer
 from tests.export.scenes import layered_scene
+from tests.viewer.browser import PICTURES, Window, fox_folder, window
 
 
 @pytest.fixture(scope="module")
@@ -34,3 +35,12 @@ def viewer(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[V
     running = Viewer(Project.open(place), port=0)
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="module")
+def fox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
+    """A browser's window on a fox, for all tests of a file in their order."""
+    with window(fox_folder(tmp_path_factory.mktemp("fox")), PICTURES) as opened:
+        if opened.page.get_by_text("Software WebGL").count():  # the browser's own, which lies over the scene
+            opened.page.locator("button.mantine-Notification-closeButton").first.click()
+        yield opened

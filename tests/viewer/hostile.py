@@ -81,6 +81,23 @@ def camera_message(**changes: Any) -> bytes:
     return msgspec.msgpack.encode(message | changes)
 
 
+async def said(connection: ClientConnection, word: bytes, seconds: float = 120) -> bytes:
+    """The next messages of the server in which a word is."""
+    async with asyncio.timeout(seconds):
+        while word not in (messages := unpacked(await connection.recv())):
+            pass
+    return messages
+
+
+def unpacked(raw: str | bytes) -> bytes:
+    """The messages of a frame of viser's, before its binary buffers."""
+    import zstandard
+
+    assert isinstance(raw, bytes)
+    size = int.from_bytes(raw[8:16], "little")
+    return zstandard.ZstdDecompressor().decompress(raw[16 : 16 + size])
+
+
 async def closing_code(connection: ClientConnection, seconds: float = 30) -> int | None:
     """The code that a connection is closed with; None where it stays open."""
     try:

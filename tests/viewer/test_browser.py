@@ -6,38 +6,20 @@ The tests of this file share one browser and run in their order; each leaves the
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import pytest
 
 from recon4d.data import scan_video, write_png
 from recon4d.editors import All, load_stack
 from recon4d.viewer import exact
 from recon4d.viewer.moving import selected_points
-from tests.viewer.browser import Window, fox_folder, until, window
-
-OUT = Path(__file__).resolve().parents[2] / "out" / "viewer"
-
-
-@pytest.fixture(scope="module")
-def fox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
-    """A window on the fox."""
-    with window(fox_folder(tmp_path_factory.mktemp("fox")), OUT) as opened:
-        yield opened
-
-
-def head(fox: Window) -> np.ndarray:
-    """The middle of the fox's head in the world, at the moment shown: the foremost surfels."""
-    layer = fox.viewer.project.scene.layers[0]
-    centers = layer.field.at(fox.session.playback.time).centers.double().numpy()
-    return centers[centers[:, 0] > np.quantile(centers[:, 0], 0.93)].mean(0)
+from tests.viewer.browser import PICTURES, Window, until
 
 
 def test_it_opens_with_a_picture(fox: Window):
     pixels = fox.screenshot("open")
-    x, y = (round(v) for v in fox.spot(head(fox)))
+    x, y = (round(v) for v in fox.spot(fox.head()))
     red, green, blue = pixels[y - 3 : y + 4, x - 3 : x + 4].mean((0, 1))
     assert red > blue + 25, (red, green, blue)
     assert not fox.errors
@@ -76,7 +58,7 @@ def test_the_camera_turns(fox: Window):
 
 def test_a_click_selects_what_is_there(fox: Window):
     fox.tool("q", "Click")
-    target = head(fox)
+    target = fox.head()
     fox.settled(lambda: fox.page.mouse.click(*fox.spot(target)), lambda: len(fox.session.selecting))
     points = selected_points(fox.session)
     assert points is not None
@@ -87,7 +69,7 @@ def test_a_click_selects_what_is_there(fox: Window):
 def test_a_rectangle_selects_what_is_inside(fox: Window):
     fox.tool("w", "Rectangle")
     fox.session.selecting.clear()
-    x, y = fox.spot(head(fox))
+    x, y = fox.spot(fox.head())
     fox.settled(lambda: fox.drag((x - 60, y - 70), (x, y), (x + 60, y + 60)), lambda: len(fox.session.selecting) > 50)
     points = selected_points(fox.session)
     assert points is not None
@@ -99,9 +81,9 @@ def test_a_rectangle_selects_what_is_inside(fox: Window):
 def test_a_brush_selects_what_it_strokes(fox: Window):
     fox.tool("b", "Brush")
     fox.session.selecting.clear()
-    x, y = fox.spot(head(fox))
+    x, y = fox.spot(fox.head())
     fox.settled(lambda: fox.drag((x - 40, y - 10), (x, y), (x + 40, y)), lambda: len(fox.session.selecting) > 20)
-    assert np.linalg.norm(selected_points(fox.session).double().numpy().mean(0) - head(fox)) < 0.4  # type: ignore[union-attr]
+    assert np.linalg.norm(selected_points(fox.session).double().numpy().mean(0) - fox.head()) < 0.4  # type: ignore[union-attr]
     fox.screenshot("brushed")
     fox.tool("v", "Look")
 
@@ -114,7 +96,7 @@ def test_recolour_delete_undo_redo(fox: Window):
     fox.session.selecting.clear()
     fox.rest()
     blue = fox.screenshot("recoloured")
-    x, y = (round(v) for v in fox.spot(head(fox)))
+    x, y = (round(v) for v in fox.spot(fox.head()))
     assert blue[y, x, 2] - plain[y, x, 2] > 40
     fox.session.selecting.back()
     count = len(project.view.layers[0].field)
@@ -132,7 +114,7 @@ def test_recolour_delete_undo_redo(fox: Window):
 def plain_head(fox: Window) -> np.ndarray:
     """The colour that the head had when the page was opened, by our own picture."""
     session = fox.session
-    box, (x, y) = fox.canvas(), fox.spot(head(fox))
+    box, (x, y) = fox.canvas(), fox.spot(fox.head())
     camera = session.camera(round(box["width"]), round(box["height"]))
     picture = exact.draw(session.project.scene, session.playback.time, camera, session.look)
     found: np.ndarray = picture.rgb[round(y - box["y"]), round(x - box["x"])].astype(int)
@@ -194,7 +176,7 @@ def test_splats_look_like_our_own_picture(fox: Window):
     error = ((splats - picture.rgb / 255)[subject] ** 2).mean()
     psnr = -10 * np.log10(error)
     both = np.concatenate([splats, picture.rgb / 255], axis=1)
-    write_png(OUT / "splats-and-exact.png", np.rint(255 * both.clip(0, 1)).astype(np.uint8))
+    write_png(PICTURES / "splats-and-exact.png", np.rint(255 * both.clip(0, 1)).astype(np.uint8))
     print(f"splats against our own rasterizer, in the subject: {psnr:.1f} dB")
     assert psnr >= 28
 
@@ -248,7 +230,7 @@ def test_everything_is_there_again_after_a_reload(fox: Window):
     fox.tab("History")
     fox.page.get_by_text("1 edit").wait_for()
     pixels = fox.screenshot("reloaded")
-    x, y = (round(v) for v in fox.spot(head(fox)))
+    x, y = (round(v) for v in fox.spot(fox.head()))
     assert pixels[y, x, 2] > pixels[y, x, 0]
     assert project.folder is not None
     assert len(load_stack(project.folder)) == 1

@@ -6,8 +6,6 @@ The tests of this file share one browser and run in their order; each leaves the
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,26 +13,7 @@ import torch
 from PIL import Image
 
 from recon4d.viewer import exact
-from tests.viewer.browser import Window, fox_folder, until, window
-
-OUT = Path(__file__).resolve().parents[2] / "out" / "viewer"
-
-
-@pytest.fixture(scope="module")
-def fox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
-    """A window on the fox."""
-    with window(fox_folder(tmp_path_factory.mktemp("fox")), OUT) as opened:
-        if opened.page.get_by_text("Software WebGL").count():  # the browser's own, which lies over the scene
-            opened.page.locator("button.mantine-Notification-closeButton").first.click()
-        yield opened
-
-
-def head(fox: Window) -> np.ndarray:
-    """The middle of the fox's head: the foremost surfels."""
-    layer = fox.viewer.project.scene.layers[0]
-    places = layer.field.at(fox.session.playback.time).centers.double().numpy()
-    found: np.ndarray = places[places[:, 0] > np.quantile(places[:, 0], 0.93)].mean(0)
-    return found
+from tests.viewer.browser import Window, until
 
 
 def expected(fox: Window) -> exact.Picture:
@@ -106,7 +85,7 @@ def test_the_mesh_lies_where_the_scene_is(fox: Window):
         return float((mesh & subject).sum() / (mesh | subject).sum())
 
     until(lambda: overlap() > 0.85, "the mesh to be shown", 60)
-    x, y = (round(v) for v in fox.spot(head(fox)))
+    x, y = (round(v) for v in fox.spot(fox.head()))
     red, _, blue = fox.screenshot("mesh")[y, x]
     assert red - blue < 60  # clay, not fur
     fox.settled(lambda: fox.choose("Show", "Colour"), lambda: fox.session.look.mode == "Colour")

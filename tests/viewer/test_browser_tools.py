@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import json
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,35 +20,12 @@ from PIL import Image
 from recon4d.editors import Insert
 from recon4d.viewer.moving import selected_points
 from recon4d.viewer.tools import HINTS, Tool
-from tests.viewer.browser import Window, fox_folder, until, window
-
-OUT = Path(__file__).resolve().parents[2] / "out" / "viewer"
-
-
-@pytest.fixture(scope="module")
-def fox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
-    """A window on the fox."""
-    with window(fox_folder(tmp_path_factory.mktemp("fox")), OUT) as opened:
-        yield opened
-
-
-def centers(fox: Window) -> np.ndarray:
-    """The surfels' places in the world, at the moment shown."""
-    layer = fox.viewer.project.scene.layers[0]
-    found: np.ndarray = layer.field.at(fox.session.playback.time).centers.double().numpy()
-    return found
-
-
-def head(fox: Window) -> np.ndarray:
-    """The middle of the fox's head: the foremost surfels."""
-    places = centers(fox)
-    found: np.ndarray = places[places[:, 0] > np.quantile(places[:, 0], 0.93)].mean(0)
-    return found
+from tests.viewer.browser import Window, until
 
 
 def ear(fox: Window) -> np.ndarray:
     """A place on an ear, above the head and whatever is put there."""
-    places = centers(fox)
+    places = fox.centers()
     high = places[places[:, 2] > np.quantile(places[:, 2], 0.985)]
     eye = fox.session.camera(640, 480).center_in_world.numpy()
     found: np.ndarray = high[np.linalg.norm(high - eye, axis=1).argmin()]
@@ -74,7 +50,7 @@ def selected(fox: Window) -> np.ndarray:
 
 def test_a_lasso_selects_what_it_goes_around(fox: Window):
     take(fox, "Lasso")
-    x, y = fox.spot(head(fox))
+    x, y = fox.spot(fox.head())
     around = [(x + 70 * np.cos(a), y + 70 * np.sin(a)) for a in np.linspace(0, 2 * np.pi, 9)]
     fox.settled(lambda: fox.drag(*around, steps=4), lambda: len(fox.session.selecting) > 50)
     assert (np.linalg.norm(selected(fox) - [x, y], axis=1) < 78).mean() > 0.97
@@ -83,7 +59,7 @@ def test_a_lasso_selects_what_it_goes_around(fox: Window):
 
 def test_a_polygon_is_closed_by_enter(fox: Window):
     take(fox, "Polygon")
-    x, y = fox.spot(head(fox))
+    x, y = fox.spot(fox.head())
     for corner in ((x - 70, y - 70), (x + 70, y - 70), (x + 70, y + 60), (x - 70, y + 60)):
         fox.page.mouse.click(*corner)
         time.sleep(0.4)
@@ -120,7 +96,7 @@ def test_a_box_and_a_ball_are_moved_to_what_they_select(fox: Window, tool: Tool)
 @pytest.mark.parametrize("tool", ["Part", "Colour", "Bone", "Object"])
 def test_one_click_selects_more_than_is_under_it(fox: Window, tool: Tool):
     take(fox, tool)
-    spot = fox.spot(head(fox))
+    spot = fox.spot(fox.head())
     fox.settled(lambda: fox.page.mouse.click(*spot), lambda: len(fox.session.selecting))
     count, points = len(fox.session.selecting), selected_points(fox.session)
     assert points is not None
@@ -128,13 +104,13 @@ def test_one_click_selects_more_than_is_under_it(fox: Window, tool: Tool):
         assert count == 4000
     else:
         assert 5 < count < 4000
-        assert np.linalg.norm(points.double().numpy() - head(fox), axis=1).min() < 0.15
+        assert np.linalg.norm(points.double().numpy() - fox.head(), axis=1).min() < 0.15
     fox.screenshot(f"select-{tool.lower()}")
 
 
 def test_shift_adds_and_control_takes_away(fox: Window):
     take(fox, "Click")
-    front, back = head(fox), centers(fox)[centers(fox)[:, 0].argmin()]
+    front, back = fox.head(), fox.centers()[fox.centers()[:, 0].argmin()]
     fox.settled(lambda: fox.page.mouse.click(*fox.spot(front)), lambda: len(fox.session.selecting))
     first = len(fox.session.selecting)
     fox.page.keyboard.down("Shift")
@@ -154,7 +130,7 @@ def test_handles_deform(fox: Window):
     fox.button("Place handles").click()
     fox.page.get_by_text(HINTS["Handles"], exact=True).wait_for()
     time.sleep(0.3)
-    fox.page.mouse.click(*fox.spot(head(fox)))
+    fox.page.mouse.click(*fox.spot(fox.head()))
     gizmo = until(lambda: fox.session.client.scene.get_handle_by_name("/tools/handle_0"), "the handle")
     time.sleep(3.0)  # for the page to draw it: clicks before that are lost
     # A second place that stays where it is.
@@ -178,7 +154,7 @@ def test_handles_deform(fox: Window):
     edit = project.stack.edits[0]
     assert edit.kind == "deform"
     assert len(edit.handles) == 2  # type: ignore[attr-defined]
-    before, after = centers(fox), project.view.layers[0].field.at(fox.session.playback.time).centers.double().numpy()
+    before, after = fox.centers(), project.view.layers[0].field.at(fox.session.playback.time).centers.double().numpy()
     moved = np.linalg.norm(after - before, axis=1)
     pulled = moved[np.linalg.norm(before - middle, axis=1) < 0.1]
     assert pulled.mean() > 0.05
@@ -192,7 +168,7 @@ def test_handles_deform(fox: Window):
 def test_paint_stays_where_it_was_put(fox: Window):
     project = fox.viewer.project
     take(fox, "Paint")
-    x, y = fox.spot(head(fox))
+    x, y = fox.spot(fox.head())
     plain = fox.screenshot("unpainted")[round(y), round(x)]
     fox.settled(lambda: fox.drag((x - 30, y), (x, y), (x + 30, y)), lambda: len(project.stack) == 1)
     assert project.stack.edits[0].kind == "paint"
@@ -208,8 +184,8 @@ def test_a_known_length_gives_metres(fox: Window):
     fox.unfold("Measure")
     fox.check("Measure by two clicks")
     fox.page.get_by_text("Click the first end.").wait_for()
-    tail = centers(fox)[centers(fox)[:, 0].argmin()]
-    for place in (head(fox), tail):
+    tail = fox.centers()[fox.centers()[:, 0].argmin()]
+    for place in (fox.head(), tail):
         fox.page.mouse.click(*fox.spot(place))
         time.sleep(1.0)
     fox.screenshot("measured")
@@ -217,7 +193,7 @@ def test_a_known_length_gives_metres(fox: Window):
     fox.fill("Known length (m)", "0.8")
     fox.button("The measured way is this long").click()
     metres = until(lambda: project.view.metres_per_unit, "the scale")
-    length = float(np.linalg.norm(head(fox) - tail))
+    length = float(np.linalg.norm(fox.head() - tail))
     assert metres == pytest.approx(0.8 / length, rel=0.15)
     fox.page.get_by_text("80.00 cm").wait_for()
     fox.screenshot("scaled")
@@ -255,7 +231,7 @@ def test_a_snapshot_is_the_picture(fox: Window):
     image = np.asarray(Image.open(download.value.path()).convert("RGB"))
     box = fox.canvas()
     assert abs(image.shape[1] / image.shape[0] - box["width"] / box["height"]) < 0.02
-    x, y = fox.spot(head(fox))
+    x, y = fox.spot(fox.head())
     scale = image.shape[1] / box["width"]
     red, _, blue = image[round(scale * (y - box["y"])), round(scale * (x - box["x"]))][:3].astype(int)
     assert red > blue + 25

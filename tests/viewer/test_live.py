@@ -14,8 +14,7 @@ from recon4d.export import find_subject
 from recon4d.scene import Layer, Scene
 from recon4d.viewer import LiveViewer
 from recon4d.viewer.live import scene_of
-from tests.viewer.hostile import camera_message, invited, socket
-from tests.viewer.test_hostile_clients import unpacked
+from tests.viewer.hostile import camera_message, invited, said, socket, unpacked
 
 
 @pytest.fixture
@@ -41,11 +40,9 @@ def test_what_comes_in_is_shown(live: LiveViewer, scene: Scene):
     async def watch() -> bytes:
         async with socket(live.viewer.server, cookie=invited(live.viewer.server)) as connection:
             await connection.send(camera_message())
-            seen = b""
-            async with asyncio.timeout(60):
-                while b"GuiPanelMessage" not in seen:
-                    seen = unpacked(await connection.recv())
-                await asyncio.to_thread(live.show, lambda: scene.layers, "step 100 of <b>200</b>")
+            seen = await said(connection, b"GuiPanelMessage")
+            await asyncio.to_thread(live.show, lambda: scene.layers, "step 100 of <b>200</b>")
+            async with asyncio.timeout(120):
                 while b"GaussianSplatsMessage" not in seen:
                     seen += unpacked(await connection.recv())
             return seen
@@ -72,14 +69,10 @@ def test_pages_are_told_that_it_is_over(live: LiveViewer):
     async def watch() -> bytes:
         async with socket(live.viewer.server, cookie=invited(live.viewer.server)) as connection:
             await connection.send(camera_message())
-            seen = b""
-            async with asyncio.timeout(60):
-                while b"GuiPanelMessage" not in seen:
-                    seen = unpacked(await connection.recv())
-                stopping = asyncio.create_task(asyncio.to_thread(live.stop))
-                while b"Ended." not in seen:
-                    seen = unpacked(await connection.recv())  # raises when the connection closes first
-                await stopping
+            await said(connection, b"GuiPanelMessage")
+            stopping = asyncio.create_task(asyncio.to_thread(live.stop))
+            seen = await said(connection, b"Ended.")  # raises when the connection closes first
+            await stopping
             return seen
 
     assert b"recon4d view" in asyncio.run(watch())
