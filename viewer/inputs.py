@@ -18,6 +18,7 @@ from recon4d.scene import Scene
 from recon4d.viewer.exact import Picture
 from recon4d.viewer.text import shown
 
+_KEPT = 32  # frames
 _MOST_OFF = 0.51  # of the time between frames, that an input frame may be away
 
 
@@ -33,6 +34,8 @@ class Inputs:
     def __init__(self, scene: Scene, folder: Path | None, given: Path | None) -> None:
         self.path = given if given is not None else _beside(scene, folder)
         self._dataset: Dataset | None = None
+        # Kept here and not for all viewers: what is left open when Python ends complains.
+        self._pixels = lru_cache(maxsize=_KEPT)(_pixels)
 
     def frame(self, time: float, step: float) -> UInt8[np.ndarray, "h w 3"]:
         """The input frame at a time, seconds.
@@ -62,10 +65,9 @@ class Inputs:
                 got=f"the nearest at {nearest.time:.2f} s",
                 fix="check that --input is the film of this scene",
             )
-        return _pixels(nearest)
+        return self._pixels(nearest)
 
 
-@lru_cache(maxsize=32)
 def _pixels(view: View) -> UInt8[np.ndarray, "h w 3"]:
     found: UInt8[np.ndarray, "h w 3"] = np.rint(view.load_rgb((1.0, 1.0, 1.0)) * 255).astype(np.uint8)
     return found

@@ -19,6 +19,9 @@ from recon4d.train.root import root_path
 from recon4d.train.tighten import tightened
 
 _SAME_TIME = 1e-6  # seconds
+_MOMENTS = (0.5, 0.35, 0.65, 0.2, 0.8, 0.1, 0.9)  # of the clip, that may be canonical
+_FILLS = 0.95  # coverage of masks by a hull, with which nobody looks for a better moment
+_ALL_AROUND = 0.8  # length of the mean view direction of a window's cameras, below which they see all sides
 _LEAST_FRAMES_PER_CONTROL = 2.0
 
 
@@ -29,6 +32,7 @@ def create_model(capture: Capture, frames: Frames, config: FitConfig, device: to
         InputError: masks that contradict the cameras.
     """
     times = frames.times
+    # The middle, unless the first object's hull has reason to be that of another moment.
     canonical_time = times[len(times) // 2]
     inflated = False
     parts: list[Part] = []
@@ -40,7 +44,8 @@ def create_model(capture: Capture, frames: Frames, config: FitConfig, device: to
             if bool((frame.masks[number] > 0).any())
         )
         given = capture.roots[number] if number < len(capture.roots) else None
-        hull, root, notes = _shape(seen, canonical_time, config, given, trusted=not capture.refine_cameras)
+        moments = [canonical_time] if number else [times[int(share * len(times))] for share in _MOMENTS]
+        hull, root, canonical_time, notes = _shape(seen, moments, config, given, trusted=not capture.refine_cameras)
         inflated |= bool(notes)
         warnings += [f"Object {number + 1}: {note}" if frames.objects > 1 else note for note in notes]
         parts.append(
@@ -78,9 +83,18 @@ def _frames_per_control(times: list[float], config: FitConfig) -> float:
 
 
 def _shape(
-    seen: tuple[Frame, ...], canonical_time: float, config: FitConfig, given: SE3Spline | None, *, trusted: bool
-) -> tuple[Hull, SE3Spline, list[str]]:
-    """Hull and root of one object: carved where the cameras show it from several sides, inflated where they do not."""
+    seen: tuple[Frame, ...], moments: list[float], config: FitConfig, given: SE3Spline | None, *, trusted: bool
+) -> tuple[Hull, SE3Spline, float, list[str]]:
+    """Hull, root and canonical time of one object: carved where the cameras show it from several sides, else inflated.
+
+    Args:
+        seen: its frames.
+        moments: seconds that may be canonical, the one that is to be preferred first.
+        config: of the fit.
+        given: the root, where it is known.
+        trusted: whether the cameras are.
+    """
+    canonical_time = moments[0]
     generator = torch.Generator().manual_seed(config.seed)
     note = None
     if given is None and no_parallax(seen):
@@ -88,15 +102,7 @@ def _shape(
     else:
         try:
             root = root_path(seen, config.frames_per_root_control) if given is None else given
-            hull = carve(
-                seen,
-                root,
-                canonical_time,
-                voxels=config.hull_voxels,
-                window=config.hull_window,
-                count=config.initial_surfels,
-                generator=generator,
-            )
+            hull, canonical_time = _best_hull(seen, root, moments, config)
         except InputError:
             # Cameras that are trusted must be told to be wrong; those that were solved are known to err.
             if trusted:
@@ -105,12 +111,55 @@ def _shape(
     if note is not None:
         hull, root = inflate(seen, canonical_time, config.frames_per_root_control, config.initial_surfels, generator)
         guess = "its depth is a guess (the inflated silhouette), and views from other sides are guesses."
-        return hull, root, [f"{note}: {guess}"]
+        return hull, root, canonical_time, [f"{note}: {guess}"]
     hull = tightened(hull, seen, root, canonical_time)
     nearest = min(seen, key=lambda frame: abs(frame.time - canonical_time))
     if abs(nearest.time - canonical_time) < _SAME_TIME:
         hull = completed(hull, nearest, generator)
-    return hull, root, []
+    return hull, root, canonical_time, []
+
+
+def _best_hull(seen: tuple[Frame, ...], root: SE3Spline, moments: list[float], config: FitConfig) -> tuple[Hull, float]:
+    """The hull of the first moment; or, where that leaves out limbs and cameras show all sides, of the fullest.
+
+    Limbs that swing at a moment are carved away by the frames around it, which a hull's coverage tells.  It tells so
+    only of cameras on all sides: a hull that was seen from one fills every mask.
+
+    Raises:
+        InputError: the masks and cameras leave nothing at the first moment.
+    """
+
+    def carved(moment: float) -> Hull:
+        generator = torch.Generator().manual_seed(config.seed)
+        return carve(
+            seen,
+            root,
+            moment,
+            voxels=config.hull_voxels,
+            window=config.hull_window,
+            count=config.initial_surfels,
+            generator=generator,
+        )
+
+    best = carved(moments[0]), moments[0]
+    for moment in moments[1:]:
+        if best[0].coverage >= _FILLS or not _all_around(seen, root, moment, config.hull_window):
+            break
+        try:
+            other = carved(moment)
+        except InputError:
+            continue
+        if other.coverage > best[0].coverage:
+            best = other, moment
+    return best
+
+
+def _all_around(seen: tuple[Frame, ...], root: SE3Spline, moment: float, window: float) -> bool:
+    """Whether the cameras of the frames around a moment look at the subject from all sides."""
+    near = sorted(seen, key=lambda frame: abs(frame.time - moment))[: max(2, round(window * len(seen)))]
+    middle = root.at(torch.tensor([moment], dtype=torch.float64))[1][0]
+    ways = torch.stack([frame.camera.center_in_world - middle.to(frame.camera.K) for frame in near])
+    return float(torch.nn.functional.normalize(ways, dim=-1).mean(0).norm()) < _ALL_AROUND
 
 
 def _hull_factor(frames: Frames, number: int, config: FitConfig) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import email
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -58,7 +59,9 @@ def test_top_level_is_the_package_alone(names, dist_info):
 
 
 def test_no_tests_sources_or_caches_inside(names):
-    assert [name for name in names if "test" in name.lower() or "__pycache__" in name] == []
+    words = {name: set(re.split(r"[/._-]", name.lower())) for name in names}
+    unwanted = {"test", "tests", "conftest", "pycache"}
+    assert [name for name, parts in words.items() if parts & unwanted] == []
     kinds = {Path(name).suffix for name in names if name.startswith("recon4d/")}
     assert kinds <= {".py", ".pyi", ".so", ".typed", ".html", ".js", ".css"}
 

@@ -73,6 +73,7 @@ def test_the_input_frame_is_wiped_over_the_scene(fox: Window):
 
 def test_the_mesh_lies_where_the_scene_is(fox: Window):
     subject = np.isfinite(expected(fox).depth)[:540]
+    fox.tab("Look")
     fox.choose("Show", "Mesh")
     until(lambda: fox.session.look.mode == "Mesh", "the mode")
     layer = fox.viewer.project.view.layers[0]
@@ -88,6 +89,16 @@ def test_the_mesh_lies_where_the_scene_is(fox: Window):
     x, y = (round(v) for v in fox.spot(fox.head()))
     red, _, blue = fox.screenshot("mesh")[y, x]
     assert red - blue < 60  # clay, not fur
+    fox.tab("Output")
+    with fox.page.expect_download() as download:
+        fox.button("Save a snapshot").click()
+    image = np.asarray(Image.open(download.value.path()).convert("RGB")).astype(int)
+    background = np.rint(255 * np.array(fox.session.look.background))
+    drawn = np.abs(image - background).max(-1) > 12
+    assert 0.3 < drawn.mean() / subject.mean() < 3  # the mesh is on it
+    red, _, blue = image[drawn].mean(0)
+    assert red - blue < 40
+    fox.tab("Look")
     fox.settled(lambda: fox.choose("Show", "Colour"), lambda: fox.session.look.mode == "Colour")
 
 

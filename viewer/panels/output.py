@@ -10,6 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from recon4d.core import InputError
 from recon4d.export.formats import FORMATS, export_scene
 from recon4d.export.request import ExportRequest
@@ -55,7 +57,9 @@ class OutputPanel:
                 self.export = gui.add_button("Export", color="orange", icon="download")
             with gui.add_folder("Picture and page"):
                 self.snapshot = gui.add_button(
-                    "Save a snapshot", icon="camera", hint="What you see, without the panels"
+                    "Save a snapshot",
+                    icon="camera",
+                    hint="The scene as shown, without panels, tools and input frame",
                 )
                 self.share = gui.add_button(
                     "Make a web page to share", icon="world", hint="One file that plays the scene offline, anywhere"
@@ -92,14 +96,22 @@ class OutputPanel:
         """Send the present picture as a file."""
         from PIL import Image
 
+        session, content = self.session, io.BytesIO()
+        Image.fromarray(self._picture()).save(content, "PNG")
+        session.client.send_file_download("snapshot.png", content.getvalue(), save_immediately=True)
+
+    def _picture(self) -> np.ndarray:
+        """[H, W, 3] bytes of the scene as shown: by the rasterizer, and meshes by the page, which alone draws them."""
         session = self.session
+        if session.look.mode == "Mesh":
+            camera = session.client.camera
+            page: np.ndarray = session.client.get_render(camera.image_height, camera.image_width)
+            return page[..., :3]
         confidence = session.shared.confidence() if session.look.guesses or session.look.mode == "Confidence" else None
         picture = exact.draw(
             session.project.view, session.playback.time, session.camera(), session.look, confidence=confidence
         )
-        content = io.BytesIO()
-        Image.fromarray(picture.rgb).save(content, "PNG")
-        session.client.send_file_download("snapshot.png", content.getvalue(), save_immediately=True)
+        return picture.rgb
 
     def _press(self, button: str) -> None:
         project = self.session.project
