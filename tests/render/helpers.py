@@ -36,6 +36,11 @@ class Backend:
     def device(self) -> torch.device:
         return torch.device("cuda" if self.name == "cuda" else "cpu")
 
+    @property
+    def repeats(self) -> bool:
+        """Whether the same call gives the same gradients to the bit: CUDA's are summed by atomic additions."""
+        return self.name in ("reference", "cpu")
+
     def __call__(self, surfels: Surfels, cameras: Camera | Sequence[Camera], **options: object) -> RasterOutput:
         def there(tensor: Tensor) -> Tensor:
             return tensor.to(self.device)
@@ -288,3 +293,25 @@ def assert_gradients_agree(
     bounds = Agreement(angle, l1, l2, bias)
     worse = [name for name in vars(bounds) if not getattr(found, name) <= getattr(bounds, name)]
     assert not worse, f"{worse} too large: {found}, bounds {bounds}"
+
+
+SUMMATION = {torch.float32: 1e-4, torch.float64: 1e-12}
+"""How far sums of gradients in another order may lie apart, by the precision they were computed in."""
+
+
+def assert_same_gradient(
+    backend: Backend, actual: Tensor, expected: Tensor, dtype: torch.dtype, *, name: str = ""
+) -> None:
+    """To the bit where the backend repeats itself; else apart by no more than the order of a sum explains.
+
+    Args:
+        backend: that computed both.
+        actual, expected: gradients, of any type.
+        dtype: that they were computed in.
+        name: of what the gradient belongs to, for the message.
+    """
+    if backend.repeats:
+        assert torch.equal(actual, expected), name
+    else:
+        bound = SUMMATION[dtype]
+        assert_gradients_agree(actual.double(), expected.double(), angle=bound, l1=bound, l2=bound, bias=bound)
