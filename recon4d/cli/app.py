@@ -68,6 +68,7 @@ def reconstruct(
     output: Annotated[Path, tyro.conf.arg(aliases=["-o"])],
     cameras: Literal["auto", "file", "static", "scene", "object"] = "auto",
     masks: str = "auto",
+    depth: str = "none",
     preset: Literal["draft", "standard", "high"] = "standard",
     device: Literal["auto", "cpu", "cuda"] = "auto",
     keep_out: str = "auto",
@@ -97,6 +98,8 @@ def reconstruct(
             the subject, as when it turns before the camera).
         masks: auto; none (the whole picture is one scene); the path of masks, white = subject, as a folder or video
             (several labels, or one folder for each, are several objects); or sam2:FOLDER, weights of a learned model.
+        depth: none; file (the data set's own depth maps); a folder of depth maps (camera z, 0 = unknown); or
+            depth-anything:FOLDER, dpt:FOLDER, zoedepth:FOLDER, weights of a learned model. Only what is nearer counts.
         preset: draft (a first look), standard, or high (slow).
         device: where the fit runs.
         keep_out: every so many frames one is kept out of the fit to measure by: a number, none, or auto (10 for 20
@@ -124,6 +127,7 @@ def reconstruct(
     settings = ReconstructSettings(
         cameras=cameras,
         masks=masks,
+        depth=depth,
         preset=preset,
         device=device,
         keep_out=parse_keep_out(keep_out),

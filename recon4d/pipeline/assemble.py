@@ -96,6 +96,7 @@ def assemble(
         background=background,
         roots=prepared.roots,
         tracks=prepared.tracks,
+        depths=prepared.depths,
         points=points,
         point_colors=colors,
         refine_cameras=solution.health.chosen in ("object", "scene", "rotation"),

@@ -64,7 +64,7 @@ class GivenMasks:
             raise InputError(
                 f"--masks {path}", expected="mask images, or one folder of them for each object", got="none", fix=_FIX
             )
-        matched = [_match(folder, views) for folder in folders]
+        matched = [by_frame(f"--masks {folder}", list_images(folder), views, "masks") for folder in folders]
         notes = tuple(dict.fromkeys(note for _, note in matched if note))
         return GivenMasks(where, tuple(files for files, _ in matched), None, notes)
 
@@ -154,9 +154,20 @@ def _wrong_size(path: Path, size: tuple[int, int], got: tuple[int, int]) -> Inpu
     )
 
 
-def _match(folder: Path, views: Sequence[View]) -> tuple[tuple[Path | None, ...], str]:
-    """A file for each view, by name, by number, or in order; and a note where that was not by name."""
-    files = list_images(folder)
+def by_frame(
+    where: str, files: Sequence[Path], views: Sequence[View], things: str
+) -> tuple[tuple[Path | None, ...], str]:
+    """A file for each view, by name, by number, or in order; and a note where that was not by name.
+
+    Args:
+        where: what to name in errors.
+        files: in order.
+        views: of the input.
+        things: what is in the files, "masks".
+
+    Raises:
+        InputError: files that belong to other frames.
+    """
     by_stem = {path.name.partition(".")[0]: path for path in files}
     stems = [Path(view.name).name.partition(".")[0] for view in views]
     named = tuple(by_stem.get(stem) for stem in stems)
@@ -173,15 +184,15 @@ def _match(folder: Path, views: Sequence[View]) -> tuple[tuple[Path | None, ...]
             if all(by_number):
                 numbered = tuple(numbers.get(int(found[-1])) for found in by_number)
         if any(p is not None for p in numbered):
-            return numbered, "the masks are numbered from 1" if first else ""
+            return numbered, f"the {things} are numbered from 1" if first else ""
     if any(p is not None for p in named):
         return named, ""
     if len(files) == len(views):
-        return tuple(files), "the masks' names do not tell their frames: they were taken in order"
+        return tuple(files), f"the names of the {things} do not tell their frames: they were taken in order"
     raise InputError(
-        f"--masks {folder}",
-        expected=f"masks of the input's {len(views)} frames",
-        got=f"{len(files)} masks, none of which names a frame ({files[0].name})",
+        where,
+        expected=f"{things} of the input's {len(views)} frames",
+        got=f"{len(files)} {things}, none of which names a frame ({files[0].name})",
         fix=_FIX,
     )
 

@@ -54,6 +54,8 @@ class ReconstructSettings:
             subject, which then stands still in the world).
         masks: auto, none, `sam2:FOLDER` (a learned model's weights), or the path of masks: a folder or video, white =
             subject; several labels, or one folder for each, are several objects.
+        depth: none; file (the data set's depth maps); a folder of depth maps (camera z, 0 = unknown); or
+            `depth-anything:FOLDER` and the like (a learned model's weights).
         preset: draft, standard or high.
         device: where the fit runs.
         keep_out: every so many frames one is kept out of the fit to measure by; "auto" is 10 where there are 20 frames
@@ -72,6 +74,7 @@ class ReconstructSettings:
 
     cameras: CameraChoice = "auto"
     masks: str = "auto"
+    depth: str = "none"
     preset: Preset = "standard"
     device: Device = "auto"
     keep_out: int | Literal["auto", "none"] = "auto"
@@ -95,6 +98,10 @@ class ReconstructSettings:
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
                 raise _wrong(name, ", ".join(allowed), getattr(self, name), "choose one of them")
+        for option, spec, makes in (("masks", self.masks, "masks"), ("depth", self.depth, "depth")):
+            if is_learned(spec) and ADAPTERS[spec.partition(":")[0]].makes != makes:
+                good = " or ".join(f"{name}:FOLDER" for name, adapter in ADAPTERS.items() if adapter.makes == makes)
+                raise _wrong(option, good, spec, f"choose a model that makes {makes}")
         if isinstance(self.keep_out, str):
             if self.keep_out not in ("auto", "none"):
                 raise _wrong("keep_out", "a whole number >= 2, auto or none", self.keep_out, "10 is a good choice")
@@ -132,9 +139,9 @@ class ReconstructSettings:
         return fitted if posed else max(fitted, min(LIMITS[self.preset].followed, _FOLLOWED_SHARE * fitted))
 
 
-def is_learned(masks: str) -> bool:
-    """Whether masks are to come from a learned model, as in `sam2:FOLDER`."""
-    return masks.partition(":")[0] in ADAPTERS and ":" in masks
+def is_learned(spec: str) -> bool:
+    """Whether something is to come from a learned model, as in `sam2:FOLDER`."""
+    return spec.partition(":")[0] in ADAPTERS and ":" in spec
 
 
 def _wrong(name: str, expected: str, got: object, fix: str) -> InputError:

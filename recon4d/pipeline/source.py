@@ -15,6 +15,7 @@ import numpy as np
 from recon4d.core import InputError
 from recon4d.data import Dataset, View, read_dataset
 from recon4d.data.motion.stage import file_digest
+from recon4d.pipeline.depth import GivenDepth
 from recon4d.pipeline.given_masks import GivenMasks
 from recon4d.pipeline.settings import ReconstructSettings, is_learned
 
@@ -30,7 +31,7 @@ class Source:
         size: (width, height) of the first frame.
         posed: every frame has a camera, and it is to be used.
         film: neighbouring frames show a moving picture, so flow and tracks mean something.
-        masks: given on the command line, None where they are not.
+        masks, depth: files given on the command line, None where they are not.
         digest: SHA-256 of all that is read.
     """
 
@@ -39,6 +40,7 @@ class Source:
     posed: bool
     film: bool
     masks: GivenMasks | None
+    depth: GivenDepth | None
     digest: str
 
     @property
@@ -76,7 +78,11 @@ def read_source(path: str | Path, settings: ReconstructSettings) -> Source:
     size = _size(views)
     if masks is not None:
         masks.check_size(size)
-    return Source(dataset, size, posed, _is_film(views, posed), masks, _digest(dataset, views, masks))
+    depth = None
+    if settings.depth != "none" and not is_learned(settings.depth):
+        depth = GivenDepth.find(settings.depth, views)
+    files = [*(masks.files if masks else ()), *(path for path in (depth.files if depth else ()) if path)]
+    return Source(dataset, size, posed, _is_film(views, posed), masks, depth, _digest(dataset, views, files))
 
 
 def _size(views: Sequence[View]) -> tuple[int, int]:
@@ -111,7 +117,7 @@ def _is_film(views: Sequence[View], posed: bool) -> bool:
     return bool(np.median(steps) <= _FILM_STEP_DEGREES)
 
 
-def _digest(dataset: Dataset, views: Sequence[View], masks: GivenMasks | None) -> str:
+def _digest(dataset: Dataset, views: Sequence[View], given: Sequence[Path]) -> str:
     digests: dict[Path, str] = {}
 
     def of(path: Path | None) -> str:
@@ -126,6 +132,6 @@ def _digest(dataset: Dataset, views: Sequence[View], masks: GivenMasks | None) -
         camera = view.camera and (view.camera.K.tolist(), view.camera.cam_from_world.tolist())
         parts = (of(view.image_path), view.frame_index, view.time, view.camera_id, of(view.mask_path), camera)
         digest.update(repr((parts, view.distortion)).encode())
-    for path in masks.files if masks is not None else ():
+    for path in given:
         digest.update(of(path).encode())
     return digest.hexdigest()

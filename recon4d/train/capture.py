@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, UInt8
+from jaxtyping import Bool, Float16, Float32, UInt8
 
 from recon4d.core import Camera, InputError, SE3Spline
 from recon4d.data import Dataset, View
@@ -40,6 +40,8 @@ class Capture:
         roots: world_from_root over time of each object, where its turning and place are known; None, or fewer, where
             they are to be found from the masks.
         tracks: points followed through the frames, in pixels of the images; None where there are none.
+        depths: [H, W] inverse depth of each frame up to a scale > 0 and a shift of its own, NaN where it is unknown;
+            None for a frame, or for all, where there is none.
         points: [P, 3] scene points of structure from motion, None where there are none.
         point_colors: [P, 3] display sRGB of the points in [0, 1].
         refine_cameras: whether poses and focal length are uncertain, and may be corrected while fitting.
@@ -55,6 +57,7 @@ class Capture:
     background: BackgroundKind = "none"
     roots: tuple[SE3Spline | None, ...] = ()
     tracks: Tracks | None = None
+    depths: Sequence[Float16[np.ndarray, "h w"] | None] | None = None
     points: Float32[np.ndarray, "p 3"] | None = None
     point_colors: Float32[np.ndarray, "p 3"] | None = None
     refine_cameras: bool = False
@@ -68,6 +71,7 @@ class Capture:
         lengths = {"times": len(self.times), "cameras": len(self.cameras), "fitted": len(self.fitted)}
         lengths |= {f"masks[{k}]": len(masks) for k, masks in enumerate(self.masks)}
         lengths |= {} if self.tracks is None else {"tracks": self.tracks.length}
+        lengths |= {} if self.depths is None else {"depths": len(self.depths)}
         for name, length in lengths.items():
             if length != count:
                 raise InputError(
@@ -77,11 +81,13 @@ class Capture:
                     fix="give one each",
                 )
         for index, (image, camera) in enumerate(zip(self.images, self.cameras, strict=True)):
+            depth = None if self.depths is None else self.depths[index]
             sizes = {image.shape[:2], (camera.height, camera.width), *(masks[index].shape for masks in self.masks)}
+            sizes |= set() if depth is None else {depth.shape}
             if len(sizes) > 1:
                 raise InputError(
                     f"Capture frame {index}",
-                    expected="an image, a camera and masks of one size",
+                    expected="an image, a camera, masks and depth of one size",
                     got=", ".join(f"{width}x{height}" for height, width in sorted(sizes)),
                     fix="resize the masks, or correct the camera",
                 )
@@ -111,6 +117,8 @@ class Capture:
         for arrays in (self.images, *self.masks):
             for array in arrays:
                 digest.update(np.ascontiguousarray(array).data)
+        for depth in self.depths or ():
+            digest.update(b"none" if depth is None else np.ascontiguousarray(depth).data)
         for camera in self.cameras:
             digest.update(repr((camera.K.tolist(), camera.cam_from_world.tolist())).encode())
         for root in self.roots:

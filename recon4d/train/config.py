@@ -56,6 +56,7 @@ class Weights:
         rank: number of modes of the bones' motion, in sizes of the subject.
         smoothness: neighbouring surfels against one smooth surface, after `FitConfig.surface_from`.
         tracks: tracked against predicted motion of pixels, in percent of the image.
+        depth: rendered against given inverse depth, each frame's with mean 0 and deviation 1.
         residual: mean square of the displacements that bones cannot make, in sizes of the subject.
         cameras: size and roughness of the corrections of cameras.
     """
@@ -73,6 +74,7 @@ class Weights:
     rank: float = 0.01
     smoothness: float = 0.0
     tracks: float = 0.02
+    depth: float = 0.1
     cameras: float = 10.0
     residual: float = 10.0
 

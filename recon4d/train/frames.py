@@ -7,11 +7,11 @@ an image over a background is a product and a sum; where there is a background, 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Float16, UInt8
 from torch import Tensor
 
 from recon4d.core import Camera, InputError
@@ -35,6 +35,7 @@ class Frame:
         pixels: [H, W, 4] colour times coverage, and coverage: of all objects, or 255 where there is a background.
         masks: [O, H, W] coverage of each object.
         box: the objects with a margin; the whole image where there is a background.
+        inverse_depth: [H, W] up to scale and shift, NaN where unknown; None where there is none.
     """
 
     index: int
@@ -43,6 +44,7 @@ class Frame:
     pixels: UInt8[Tensor, "h w 4"]
     masks: UInt8[Tensor, "o h w"]
     box: Box
+    inverse_depth: Float16[Tensor, "h w"] | None = None
 
     def target(
         self, background: Float[Tensor, " 3"], *, whole: bool
@@ -55,6 +57,10 @@ class Frame:
     def mask(self, number: int, box: Box) -> Float[Tensor, "h w 1"]:
         """Coverage of one object in a box, in [0, 1]."""
         return (cut(self.masks[number], box).float() / 255)[..., None]
+
+    def depth(self, box: Box) -> Float[Tensor, "h w 1"] | None:
+        """Inverse depth in a box."""
+        return None if self.inverse_depth is None else cut(self.inverse_depth, box).float()[..., None]
 
     def of_object(self, number: int) -> Frame:
         """The same image of one object alone: colours multiplied by its mask."""
@@ -107,7 +113,7 @@ def load_frames(capture: Capture, factors: Sequence[int]) -> Frames:
         camera = capture.cameras[index].to(torch.float32)
         for factor in levels:
             frame = _frame(index, capture.times[index], camera, pixels, torch.from_numpy(stack), factor, whole=whole)
-            levels[factor].append(frame)
+            levels[factor].append(replace(frame, inverse_depth=_inverse_depth(capture, frame)))
     for number, present in enumerate(seen):
         if not present:
             raise InputError(
@@ -175,6 +181,16 @@ def _frame(
     return Frame(index, time, camera, pixels, masks, box)
 
 
+def _inverse_depth(capture: Capture, frame: Frame) -> Float16[Tensor, "h w"] | None:
+    """Of the nearest pixels: means across an edge are depths that nothing has."""
+    known = None if capture.depths is None else capture.depths[frame.index]
+    if known is None:
+        return None
+    (height, width), (rows, columns) = known.shape, (frame.camera.height, frame.camera.width)
+    down, across = ((np.arange(n) + 0.5) * (size / n) for n, size in ((rows, height), (columns, width)))
+    return torch.from_numpy(known[np.ix_(down.astype(int), across.astype(int))].astype(np.float16))
+
+
 def _shrunk(planes: UInt8[Tensor, "c h w"], size: tuple[int, int]) -> UInt8[Tensor, "c h2 w2"]:
     if not len(planes):
         return planes.new_zeros(0, *size)
@@ -187,4 +203,5 @@ def _moved(frame: Frame, device: torch.device) -> Frame:
     camera = Camera(
         frame.camera.K.to(device), frame.camera.cam_from_world.to(device), frame.camera.width, frame.camera.height
     )
-    return Frame(frame.index, frame.time, camera, frame.pixels.to(device), frame.masks.to(device), frame.box)
+    depth = None if frame.inverse_depth is None else frame.inverse_depth.to(device)
+    return Frame(frame.index, frame.time, camera, frame.pixels.to(device), frame.masks.to(device), frame.box, depth)

@@ -19,6 +19,7 @@ _SLICES = 8
 # Losses without a view change slowly and cost as much as some kernels: they are taken at every fourth step, with four
 # times their weight.
 _EVERY = 4
+_COVERED = 0.5  # coverage from which a pixel's depth is the scene's
 _AROUND = 0.1  # sizes of the subject
 
 
@@ -55,6 +56,29 @@ class Objective:
         """
         covered = torch.stack(masks).amax(0)
         return self.config.weights.alone * (output.alpha * (1 - covered)).mean()
+
+    def depth(
+        self,
+        output: RasterOutput,
+        inverse: Float[Tensor, "h w 1"] | None,
+        masks: list[Float[Tensor, "h w 1"]],
+        *,
+        whole: bool,
+    ) -> Float[Tensor, ""]:
+        """Loss against a depth map that knows no scale; 0 where there is none.
+
+        Args:
+            output: of the surfels that carry the geometry.
+            inverse: of this view.
+            masks: coverage of each object.
+            whole: the background belongs to the scene, so that all of the view counts.
+        """
+        if inverse is None or not self.config.weights.depth:
+            return output.alpha.new_zeros(())
+        sure = output.alpha.detach()
+        sure = torch.where(sure > _COVERED, sure, 0)
+        covered = sure if whole or not masks else sure * torch.stack(masks).amax(0)
+        return self.config.weights.depth * losses.relative_depth_error(output.depth, inverse, covered)
 
     def surface(self, output: RasterOutput, camera: Camera, size: float, distance: float) -> Float[Tensor, ""]:
         """Losses of the surface that one view shows.

@@ -52,7 +52,7 @@ def test_wrong_captures_say_what_is_wrong(monkeypatch: pytest.MonkeyPatch):
             tiny(background="camera")
     with pytest.raises(InputError, match=r"Capture\.background.*no objects"):
         tiny(masks=[])
-    with pytest.raises(InputError, match="Capture frame 1: expected an image, a camera and masks of one size"):
+    with pytest.raises(InputError, match="Capture frame 1: expected an image, a camera, masks and depth of one size"):
         tiny(cameras=(tiny().cameras[0], camera(0.1, 0, 8), tiny().cameras[2]))
     with pytest.raises(InputError, match=r"Capture\.point_colors: expected one colour for each point"):
         tiny(point_colors=np.zeros((3, 3), np.float32))
