@@ -6,6 +6,7 @@ things with the same words.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -16,6 +17,21 @@ from pathlib import Path
 from recon4d.core import InputError
 
 MAX_JSON_BYTES = 1 << 30  # The largest camera file seen in the wild is a few megabytes.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+class StorageError(InputError):
+    """Files cannot be written.  Nothing is wrong with the input: what was made so far is worth keeping."""
+
+
+def disk_error(error: BaseException) -> OSError | None:
+    """The full disk, used-up quota or limit on files that an error says or was raised on; None for other errors."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, OSError) and found.errno in _FULL:
+            return found
+        found = found.__cause__ or found.__context__
+    return None
 
 
 @contextmanager

@@ -6,18 +6,19 @@ moment goes on where it was and gives the scene that an unbroken run gives.  Doe
 
 from __future__ import annotations
 
-import errno
 import json
+import os
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import recon4d
 from recon4d.core import InputError, SE3Spline
-from recon4d.data.files import read_json
+from recon4d.data.files import StorageError, disk_error, read_json
 from recon4d.data.motion import StageCache
 from recon4d.data.motion.cameras.record import MAY_TURN
 from recon4d.pipeline import assemble, events, placing, prepare, resources, second_look, work
@@ -87,33 +88,50 @@ def reconstruct(
         device=device,
         blend="dual_quaternion" if settings.blend == "dual-quaternion" else "linear",
     )
-    earlier = _finished(Path(output)) if resume else None
-    if earlier is not None:
-        listen(events.Noted("the earlier run had finished already"))
-        return _reconstructed(earlier, {}, (), begun)
-    place = work.check_output(Path(output), overwrite=overwrite)
-    found = read_source(source, settings)
-    scale = min(1.0, settings.side_limit / max(found.size))
-    size = (round(found.size[0] * scale), round(found.size[1] * scale))
-    frames = min(len(found.views), settings.frame_limit(posed=found.posed))
-    followed = min(len(found.views), settings.motion_limit(posed=found.posed))
-    objects = 1 if found.masks is None else max(1, len(found.masks.objects))
-    resources.require(resources.estimate(frames, size, fit_config, objects=objects, followed=followed), place.parent)
-    job = _identity(found, settings, fit_config)
-    with work.open_work(place, job, resume=resume, overwrite=overwrite) as opened:
-        if opened.resumed:
-            listen(events.Noted(f"going on in the stage {opened.stage or 'ingest'!r} where the earlier run stopped"))
-        elif resume:
-            listen(events.Noted("there is no unfinished run to go on with: starting from the beginning"))
-        try:
-            outcome = _work_through(Run(found, settings, fit_config, opened, listen))
-            opened.publish(keep=keep_work)
-        except (OSError, MemoryError, RuntimeError) as error:
-            line = _mendable(opened.folder, error)
-            if line is None:
-                raise
-            raise line from error
+    published = resume and work.published_job(Path(os.path.abspath(output))) is not None
+    with work.checked_output(Path(output), overwrite=overwrite or published) as place:
+        found = read_source(source, settings)
+        job = _identity(found, settings, fit_config)
+        if resume and work.take_published(place, job, overwrite=overwrite, keep=keep_work):
+            listen(events.Noted("the earlier run had finished already"))
+            return _reconstructed(place, {}, (), begun)
+        _require_resources(found, settings, fit_config, place.parent)
+        with work.open_work(place, job, resume=resume, overwrite=overwrite) as opened:
+            if opened.resumed:
+                listen(
+                    events.Noted(f"going on in the stage {opened.stage or 'ingest'!r} where the earlier run stopped")
+                )
+            elif resume:
+                listen(events.Noted("there is no unfinished run to go on with: starting from the beginning"))
+            outcome = _carried_out(Run(found, settings, fit_config, opened, listen), keep_work=keep_work)
     return _reconstructed(place, outcome.metrics, outcome.warnings, begun)
+
+
+def _require_resources(source: Source, settings: ReconstructSettings, config: FitConfig, folder: Path) -> None:
+    scale = min(1.0, settings.side_limit / max(source.size))
+    size = (round(source.size[0] * scale), round(source.size[1] * scale))
+    frames = min(len(source.views), settings.frame_limit(posed=source.posed))
+    followed = min(len(source.views), settings.motion_limit(posed=source.posed))
+    objects = 1 if source.masks is None else max(1, len(source.masks.objects))
+    resources.require(resources.estimate(frames, size, config, objects=objects, followed=followed), folder)
+
+
+def _carried_out(run: Run, *, keep_work: bool) -> Outcome:
+    """All stages, and the result in its place.
+
+    What is wrong with the input ends the job for good; a full disk or memory leaves it to be resumed.
+    """
+    try:
+        outcome = _work_through(run)
+        run.work.publish(keep=keep_work)
+    except (OSError, MemoryError, RuntimeError, InputError) as error:
+        line = _mendable(run.work.folder, error)
+        if line is not None:
+            raise line from error
+        if isinstance(error, InputError):
+            run.work.drop()
+        raise
+    return outcome
 
 
 def _work_through(run: Run) -> Outcome:
@@ -213,23 +231,6 @@ def _identity(source: Source, settings: ReconstructSettings, config: FitConfig) 
     return plain
 
 
-def _finished(output: Path) -> Path | None:
-    """The result, where an earlier run was stopped after it had taken its place; its work folder is removed."""
-    place = Path(output).absolute()
-    try:
-        job = read_json(work.work_folder(place) / "job.json")["job"]
-        provenance = read_json(place / "scene.json")["provenance"]
-        assert isinstance(job, dict)
-        assert isinstance(provenance, dict)
-        if provenance["job_sha256"] != work.identity_digest(job):
-            return None
-    except (InputError, KeyError, AssertionError):
-        return None
-    with work.open_work(place, job, resume=True, overwrite=False) as opened:
-        opened.finish(keep=False)
-    return place
-
-
 def _reconstructed(place: Path, metrics: dict[str, Any], warnings: tuple[str, ...], begun: float) -> Reconstructed:
     if not metrics:
         metrics = dict(read_json(place / "metrics.json"))
@@ -242,11 +243,13 @@ def _reconstructed(place: Path, metrics: dict[str, Any], warnings: tuple[str, ..
 
 def _mendable(folder: Path, error: Exception) -> InputError | None:
     """The line for a full disk or a lack of memory that the estimates did not foresee; None for other errors."""
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return InputError(
+    full = disk_error(error)
+    if full is not None or isinstance(error, StorageError):
+        reason = error.got if isinstance(error, StorageError) else full and full.strerror
+        return StorageError(
             str(folder),
             expected="room for the work files",
-            got=error.strerror or "a full disk",
+            got=reason or "a full disk",
             fix="free some space, then go on with --resume",
         )
     # Torch has an error of its own on the GPU, and a plain RuntimeError with these words on the CPU.

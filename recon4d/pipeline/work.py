@@ -33,14 +33,28 @@ _DOCUMENT = "job.json"
 _SAVE_SECONDS = 5.0
 
 
-def check_output(output: Path, *, overwrite: bool) -> Path:
+@contextmanager
+def checked_output(output: Path, *, overwrite: bool) -> Iterator[Path]:
     """The absolute path of the result, if it can be written.
+
+    Folders that are made for it and are empty at the end are removed again: a job that is refused leaves nothing.
 
     Raises:
         InputError: a name that does not end in .r4d, no folder to write to, or something there that is not to be
             replaced.
     """
     place = Path(os.path.abspath(output))
+    made: list[Path] = []
+    try:
+        _check_output(output, place, made, overwrite=overwrite)
+        yield place
+    finally:
+        for folder in made:
+            with suppress(OSError):
+                folder.rmdir()
+
+
+def _check_output(output: Path, place: Path, made: list[Path], *, overwrite: bool) -> None:
     if place.suffix != SUFFIX or place.name == SUFFIX:
         raise InputError(
             f"-o {output}",
@@ -50,6 +64,7 @@ def check_output(output: Path, *, overwrite: bool) -> Path:
         )
     parent = place.parent
     try:
+        made += [folder for folder in (parent, *parent.parents) if not folder.exists()]
         parent.mkdir(parents=True, exist_ok=True)
         probe = parent / f".{place.name}.{os.getpid()}.probe"
         probe.touch()
@@ -77,7 +92,6 @@ def check_output(output: Path, *, overwrite: bool) -> Path:
                 got="something else of that name",
                 fix="choose another name",
             )
-    return place
 
 
 @dataclass(eq=False)
@@ -89,6 +103,7 @@ class Work:
         folder: the work folder.
         job: identity of the job: what decides its result.
         resumed: an earlier run of the same job is continued.
+        fresh: nothing in the folder is older than this run.
         seconds: spent in each stage so far, by all runs of the job.
     """
 
@@ -96,6 +111,7 @@ class Work:
     folder: Path
     job: dict[str, Any]
     resumed: bool
+    fresh: bool
     seconds: dict[str, float]
     state: str = "working"
     stage: str = ""
@@ -141,6 +157,16 @@ class Work:
         shutil.rmtree(replaced, ignore_errors=True)
         self.finish(keep=keep)
 
+    def drop(self) -> None:
+        """Nothing of this run is worth going on with: leave what was there before it, so that the next is not refused.
+
+        A run that was resumed leaves what it took up.
+        """
+        if self.resumed:
+            return
+        _remove_results(self.folder)
+        self.finish(keep=not self.fresh)
+
     def finish(self, *, keep: bool) -> None:
         """Mark the job as done, or remove its folder; job.json goes last, so that a kill leaves a job that is known."""
         if keep:
@@ -162,6 +188,40 @@ def work_folder(output: Path) -> Path:
 def identity_digest(job: dict[str, Any]) -> str:
     """SHA-256 of a job's identity, as a scene's provenance names it."""
     return hashlib.sha256(json.dumps(job, sort_keys=True).encode()).hexdigest()
+
+
+def published_job(output: Path) -> dict[str, Any] | None:
+    """The identity of the job whose result is at `output` while its work folder is still there; else None."""
+    left = _read(work_folder(output))
+    try:
+        provenance = read_json(output / "scene.json")["provenance"]
+    except (InputError, KeyError):
+        return None
+    if left is None or not isinstance(provenance, dict):
+        return None
+    job: dict[str, Any] = left["job"]
+    return job if provenance.get("job_sha256") == identity_digest(job) else None
+
+
+def take_published(output: Path, job: dict[str, Any], *, overwrite: bool, keep: bool) -> bool:
+    """Whether what is to be resumed had finished already; then its work folder is removed, unless it is to be kept.
+
+    It may have been stopped after its result took its place, or its folder been kept, which is left as it is.
+
+    Raises:
+        InputError: another job has finished there, and its result is not to be replaced.
+    """
+    earlier = published_job(output)
+    if earlier is None:
+        return False
+    if overwrite and _differences(earlier, job):
+        return False
+    _require_same(earlier, job, "earlier")
+    left = _read(work_folder(output))
+    if left is not None and left["state"] == "working":
+        with open_work(output, job, resume=True, overwrite=False) as opened:
+            opened.finish(keep=keep)
+    return True
 
 
 @contextmanager
@@ -202,22 +262,16 @@ def _take_up(output: Path, folder: Path, job: dict[str, Any], *, resume: bool, o
     for path in folder.iterdir():
         if path.name.startswith("."):
             _remove(path)  # Half-written files of a run that was killed: nobody else works here.
+    fresh = not any(folder.iterdir())
     left = _read(folder)
     unfinished = left is not None and left["state"] == "working"
     if unfinished:
         assert left is not None
         where = f"an unfinished run, left in the stage {left['stage'] or 'ingest'!r}"
         if resume:
-            different = _differences(left["job"], job)
-            if different:
-                raise InputError(
-                    "--resume",
-                    expected="the input and the settings that the unfinished run was started with",
-                    got=f"another {different}",
-                    fix="repeat the options of then, or start anew with --overwrite instead of --resume",
-                )
+            _require_same(left["job"], job, "unfinished")
             seconds = {str(name): float(value) for name, value in left["seconds"].items()}
-            return _saved(Work(output, folder, job, True, seconds, stage=str(left["stage"])))
+            return _saved(Work(output, folder, job, True, False, seconds, stage=str(left["stage"])))
         if not overwrite:
             raise InputError(
                 f"-o {output}",
@@ -227,12 +281,28 @@ def _take_up(output: Path, folder: Path, job: dict[str, Any], *, resume: bool, o
             )
         for path in folder.iterdir():
             _remove(path)
+        fresh = True
     else:
-        for path in folder.iterdir():
-            # What the earlier job's fit left; the stages' results are known by their content.
-            if path.name.startswith(("fit.", "result", "replaced")):
-                _remove(path)
-    return _saved(Work(output, folder, job, False, {}))
+        _remove_results(folder)
+    return _saved(Work(output, folder, job, False, fresh, {}))
+
+
+def _remove_results(folder: Path) -> None:
+    """What a job's fit left; the stages' results are known by their content."""
+    for path in folder.iterdir():
+        if path.name.startswith(("fit.", "result", "replaced")):
+            _remove(path)
+
+
+def _require_same(old: dict[str, Any], new: dict[str, Any], state: str) -> None:
+    different = _differences(old, new)
+    if different:
+        raise InputError(
+            "--resume",
+            expected=f"the input and the settings that the {state} run was started with",
+            got=f"another {different}",
+            fix="repeat the options of then, or start anew with --overwrite instead of --resume",
+        )
 
 
 def _saved(work: Work) -> Work:

@@ -267,6 +267,24 @@ def test_a_run_that_was_killed_after_its_result_took_its_place_is_finished(made,
     assert not work_folder(output).exists()
 
 
+def test_resuming_never_takes_another_job_for_the_one_that_has_finished(made, tmp_path):
+    source, *_ = made
+    output = tmp_path / "out.r4d"
+    config = tiny.config(iterations=4)
+    first = content(reconstruct(source, output, tiny.settings(), config=config, keep_work=True).scene)
+    kept = {path.name for path in work_folder(output).iterdir()}
+    other = tiny.clip(tmp_path / "other.mp4", 6)
+    with pytest.raises(InputError, match=r"--resume: .*got another input, --seed \(0, now 5\)"):
+        reconstruct(other, output, tiny.settings(seed=5), config=config, resume=True)
+    assert content(output) == first
+    told: list = []
+    reconstruct(source, output, tiny.settings(), config=config, resume=True, listen=told.append)
+    assert told == [Noted("the earlier run had finished already")]
+    assert {path.name for path in work_folder(output).iterdir()} == kept
+    replaced = reconstruct(source, output, tiny.settings(seed=5), config=config, resume=True, overwrite=True)
+    assert content(replaced.scene) != first
+
+
 def test_a_failure_leaves_an_old_result_alone(made, tmp_path):
     source, *_ = made
     output = tmp_path / "out.r4d"
