@@ -137,7 +137,7 @@ def test_models_that_make_something_else_are_refused():
 def test_depth_that_does_not_fit_is_refused(posed, clip, tmp_path):
     with pytest.raises(InputError, match="--depth file: expected a data set with depth maps, got none in it"):
         run(clip, tmp_path, depth="file")
-    with pytest.raises(InputError, match="--depth .*: expected none, file, a folder .*, got nothing there"):
+    with pytest.raises(InputError, match=r"--depth .*: expected none, file, a folder .*, got nothing there"):
         run(clip, tmp_path, depth=str(tmp_path / "nothing"))
     wrong = tmp_path / "wrong"
     wrong.mkdir()
