@@ -80,8 +80,9 @@ ROWS = {
         video=True,
         evaluate=("--align", "moment"),
     ),
-    "real": Row("real video, between every 4th frame, subject", (("psnr_masked", 23, 27.3),), evaluated=False),
-    "scene": Row("real video, between every 4th frame, whole picture", (("psnr", 22, 26),), evaluated=False),
+    "real": Row(
+        "real video, between every 4th frame", (("psnr_masked", 23, 27.3), ("psnr", 22, 26)), evaluated=False
+    ),
     "memory": Row(
         "peak memory, 100 frames at 480p",
         (("megabytes", 4096, 2048),),
@@ -102,10 +103,12 @@ ROWS = {
     ),
 }
 # The subject of rows that measure a machine rather than a reconstruction.
-ONE_SUBJECT = ("memory", "memory300")
+ONE_SUBJECT = ("memory300",)
 
 # Name: source and options, paths within the samples.
 REAL = {
+    "apple": ("video/apple.mp4", ()),
+    "train": ("frames/train/images", ()),
     "cat-pikachu-0": ("video/cat-pikachu-0.mp4", ()),
     "car-turnaround-2": ("video/car-turnaround-2.mp4", ("--masks", "video/car-turnaround-2-masks")),
     "finch": ("video/finch.mp4", ()),
@@ -114,15 +117,6 @@ REAL = {
     "camel": ("frames/camel/images", ("--masks", "frames/camel/masks")),
     "car-roundabout": ("frames/car-roundabout/images", ("--masks", "frames/car-roundabout/masks")),
 }
-SCENE = {
-    "apple": ("video/apple.mp4", ("--masks", "none", "--cameras", "scene")),
-    "train": ("frames/train/images", ("--cameras", "scene", "--background", "static")),
-    "car-roundabout": (
-        "frames/car-roundabout/images",
-        ("--masks", "frames/car-roundabout/masks", "--cameras", "scene", "--background", "static"),
-    ),
-}
-CLIPS = {"real": REAL, "scene": SCENE}
 
 COLUMNS = {
     "psnr": "PSNR",
@@ -210,7 +204,7 @@ class Bench:
     def cases(self, rows: Sequence[str], subjects: Sequence[str], clips: Sequence[str]) -> Iterator[Case]:
         """Everything that can be run; `said` has a line for the rest."""
         for row in rows:
-            if row in CLIPS:
+            if row == "real":
                 yield from self._clips(row, clips)
                 continue
             for subject in subjects[:1] if row in ONE_SUBJECT else subjects:
@@ -223,7 +217,7 @@ class Bench:
         if self.direct:
             self.said.append(f"{row}: left out, --direct needs cameras")
             return
-        for name, (source, options) in CLIPS[row].items():
+        for name, (source, options) in REAL.items():
             if clips and name not in clips:
                 continue
             path = self.samples / source
@@ -425,7 +419,7 @@ def table(row: str, results: list[dict[str, Any]]) -> str:
 def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options."""
     parser = argparse.ArgumentParser(prog="python -m tests.bench.reconstruct", description=__doc__)
-    parser.add_argument("--rows", default="orbit,teleport,turning,real,scene,memory", help=", ".join(ROWS))
+    parser.add_argument("--rows", default="orbit,teleport,turning,real,memory", help=", ".join(ROWS))
     parser.add_argument("--subjects", default=",".join(SUBJECTS), help="creatures and .glb files")
     parser.add_argument("--clips", default="", help="only these real videos")
     parser.add_argument("--preset", default="standard")

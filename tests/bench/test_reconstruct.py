@@ -62,12 +62,16 @@ def test_a_step_that_fails_or_hangs_is_told(tmp_path):
 
 def test_rows_that_need_samples_are_left_out_with_a_line(tmp_path):
     bench = make(tmp_path)
-    cases = list(bench.cases(["orbit", "real", "memory"], ["fish", "Fox.glb"], []))
-    assert [(case.row, case.subject) for case in cases] == [("orbit", "fish"), ("memory", "fish")]
-    assert len(bench.said) == 2
+    cases = list(bench.cases(["orbit", "real", "memory", "memory300"], ["fish", "jelly", "Fox.glb"], []))
+    assert [(case.row, case.subject) for case in cases] == [
+        *(("orbit", name) for name in ("fish", "jelly")),
+        *(("memory", name) for name in ("fish", "jelly")),
+        ("memory300", "fish"),
+    ]
+    assert len(bench.said) == 3
     assert all("RECON4D_SAMPLES" in line for line in bench.said)
     direct = make(tmp_path, direct=True, samples=tmp_path)
-    assert list(direct.cases(["turning", "scene"], ["fish"], [])) == []
+    assert list(direct.cases(["turning", "real"], ["fish"], [])) == []
     assert len(direct.said) == 2
 
 
@@ -77,10 +81,10 @@ def test_paths_and_options_of_real_videos(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"")
     bench = make(tmp_path, samples=tmp_path)
-    camel, apple = bench.cases(["real", "scene"], [], ["camel", "apple"])
+    apple, camel = bench.cases(["real"], [], ["camel", "apple"])
     assert camel.source == tmp_path / "frames/camel/images"
     assert camel.reconstruct == ("--masks", str(tmp_path / "frames/camel/masks"), "--train-every", "4")
-    assert apple.reconstruct == ("--masks", "none", "--cameras", "scene", "--train-every", "4")
+    assert apple.reconstruct == ("--train-every", "4")
 
 
 def test_a_video_without_cameras_is_scored_against_its_data_set(tmp_path):
