@@ -47,7 +47,8 @@ class Weights:
         mask: coverage against the mask.
         alone: coverage of objects drawn without the background, where no mask is.
         normal: normal consistency in the warped state, after `FitConfig.surface_from`.
-        distortion: spread along rays, after `FitConfig.surface_from`.
+        distortion: spread along rays, after `FitConfig.surface_from`; 0 in the presets, since it was measured to gain
+            nothing (docs/benchmarks.md).
         rigidity: as-rigid-as-possible between neighbouring bones.
         acceleration: of the control poses of bones and root.
         entropy: of opacities, after `FitConfig.surface_from`.
