@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,73 +16,12 @@ from recon4d.editors.keys import Key, Span
 from recon4d.editors.motions import PoseKey
 from recon4d.scene import Scene
 from recon4d.viewer import Project
-from recon4d.viewer.forms import Form, can_fill, notes_of, summary_of, words
+from recon4d.viewer.forms import Form, can_fill
 from recon4d.viewer.panels.edit import edit_kinds
 from recon4d.viewer.playback import Playback
 from recon4d.viewer.selecting import Selecting
-
-
-class Control:
-    """A control that remembers its value and what is called when somebody changes it."""
-
-    def __init__(self, label: str, value: Any) -> None:
-        self.label, self.value, self.visible, self.content = label, value, True, value
-        self.callbacks: list[Callable[[Any], None]] = []
-
-    def on_update(self, callback: Callable[[Any], None]) -> None:
-        self.callbacks.append(callback)
-
-    on_click = on_update
-
-    def set(self, value: Any) -> None:
-        """As a person would."""
-        self.value = value
-        for callback in self.callbacks:
-            callback(SimpleNamespace(client="client"))
-
-    def __enter__(self) -> Control:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-class Page:
-    """What a form asks of viser."""
-
-    def __init__(self) -> None:
-        self.controls: dict[str, Control] = {}
-
-    def _add(self, label: str, value: Any) -> Control:
-        self.controls[label] = Control(label, value)
-        return self.controls[label]
-
-    def add_checkbox(self, label: str, value: bool, **_: Any) -> Control:
-        return self._add(label, value)
-
-    def add_number(self, label: str, value: float, **_: Any) -> Control:
-        return self._add(label, value)
-
-    def add_text(self, label: str, value: str, **_: Any) -> Control:
-        return self._add(label, value)
-
-    def add_vector3(self, label: str, value: tuple[float, ...], **_: Any) -> Control:
-        return self._add(label, value)
-
-    def add_rgb(self, label: str, value: tuple[int, ...], **_: Any) -> Control:
-        return self._add(label, value)
-
-    def add_dropdown(self, label: str, options: tuple[Any, ...], initial_value: Any = None, **_: Any) -> Control:
-        return self._add(label, options[0] if initial_value is None else initial_value)
-
-    def add_button_group(self, label: str, options: tuple[str, ...], **_: Any) -> Control:
-        return self._add("/".join(options), options[0])
-
-    def add_markdown(self, content: str) -> Control:
-        return Control("", content)
-
-    def add_folder(self, label: str, **_: Any) -> Control:
-        return Control(label, None)
+from recon4d.viewer.wording import notes_of, summary_of, words
+from tests.viewer.paper import Page
 
 
 @pytest.fixture
@@ -168,7 +106,7 @@ def test_keys_of_amounts(session: Any):
 def test_an_edit_that_is_changed_keeps_its_surfels(session: Any):
     before = Recolor(select=InLayers(("wall",)), color=(0.0, 1.0, 0.0), amount=0.7)
     session.selecting.take(InLayers(("ball",)))
-    form, page = Form(session, Recolor, vars(before)), session.gui.controls
+    form, page = Form(session, Recolor, before), session.gui.controls
     assert form.make() == before
     page["Use what is selected now"].set(True)
     assert form.make().select == InLayers(("ball",))

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Any
 from recon4d.editors.edits.base import Edit
 from recon4d.editors.history import Replace
 from recon4d.editors.keys import Span
-from recon4d.viewer.forms import Form, can_fill, notes_of, summary_of, words
+from recon4d.viewer.forms import Form, can_fill
 from recon4d.viewer.text import escaped, shown
 from recon4d.viewer.uploads import SUFFIXES
+from recon4d.viewer.wording import notes_of, summary_of, words
 
 if TYPE_CHECKING:
     from recon4d.viewer.bench import Bench
 
 FIRST = ("recolor", "delete", "transform", "opacity", "grade", "duplicate")  # what artists reach for most
-_ELSEWHERE = ("paint", "name_part", "hide", "lock")  # what other panels and tools make
+# What other panels and tools make, and what is made of a file that an export wrote (`recon4d import-mesh`).
+_ELSEWHERE = ("paint", "name_part", "hide", "lock", "mesh_edit")
 
 
 def edit_kinds() -> dict[str, type[Edit]]:
@@ -82,7 +84,7 @@ class EditPanel:
             self.session.notify("This edit has no form", "Remove it, and make it again.", seconds=4.0)
             return
         self._changing = edit
-        self._open(type(edit), vars(edit))
+        self._open(type(edit), edit)
         self.name.value = edit.name
         self.apply.label = f"Change {shown(edit.name or edit.id, 30)}"
         self.cancel.visible = True
@@ -93,8 +95,8 @@ class EditPanel:
             self.kind.value = words(kind)
             self._open(self.kinds[words(kind)])
 
-    def _open(self, kind: type[Edit], given: dict[str, Any] | None = None) -> None:
-        if given is None:
+    def _open(self, kind: type[Edit], start: Edit | None = None) -> None:
+        if start is None:
             self._stop_changing(reopen=False)
         self.words.content = escaped(summary_of(kind), 300)
         if self._fields is not None:
@@ -105,14 +107,15 @@ class EditPanel:
             with self._fields:
                 if "select" in notes_of(kind):
                     gui.add_markdown("Acts on what is selected.")
-                self.form = Form(self.session, kind, given)
+                self.form = Form(self.session, kind, start)
 
     def _apply(self) -> None:
         assert self.form is not None
         project, changing = self.session.project, self._changing
         made: Edit = self.form.make(name=self.name.value.strip()[:120])
         if changing is not None:
-            project.do(Replace(changing.id, replace(made, id=changing.id, group=changing.group)))
+            now = project.stack.edit(changing.id)  # may have been switched off or grouped meanwhile
+            project.do(Replace(now.id, replace(made, enabled=now.enabled, group=now.group)))
             self._stop_changing()
         else:
             project.add(made)
