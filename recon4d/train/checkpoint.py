@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from recon4d.core import InputError, SE3Spline
-from recon4d.data.files import atomic_path
+from recon4d.data.files import StorageError, atomic_path
 from recon4d.train.backdrop import Backdrop
 from recon4d.train.cameras import Cameras
 from recon4d.train.config import FitConfig
@@ -65,8 +65,9 @@ def save_checkpoint(state: State, path: str | os.PathLike[str], identity: str) -
     """Write a checkpoint atomically.
 
     Raises:
-        InputError: the file cannot be written.
+        StorageError: the file cannot be written.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import save_file
 
     model = state.model
@@ -90,11 +91,12 @@ def save_checkpoint(state: State, path: str | os.PathLike[str], identity: str) -
     try:
         with atomic_path(Path(path)) as temporary:
             save_file({name: value.contiguous() for name, value in tensors.items()}, temporary, header)
-    except OSError as error:
-        raise InputError(
+    except (OSError, SafetensorError) as error:
+        reason = error.strerror if isinstance(error, OSError) else None
+        raise StorageError(
             str(path),
             expected="a file that can be written, on a disk with enough space",
-            got=error.strerror or str(error),
+            got=reason or str(error),
             fix="free some space or choose another place",
         ) from None
 

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from recon4d.core import Camera, InputError, Surfels, rigid
+from recon4d.core import Camera, InputError, Recon4dError, Surfels, rigid
 from recon4d.data import Dataset
 from recon4d.render import rasterize
 from recon4d.scene import Scene
@@ -30,6 +30,7 @@ from recon4d.train.density import Density, relocate
 from recon4d.train.frames import Frame, Frames, crop_camera, frames_on, load_frames
 from recon4d.train.grow import grow_bones
 from recon4d.train.initialise import create_model
+from recon4d.train.interrupts import held_interrupts
 from recon4d.train.model import Model, merged
 from recon4d.train.moving_object import MovingObject
 from recon4d.train.normals import smooth_normals
@@ -47,6 +48,10 @@ _HOLD_EVERY = 5  # steps
 _LOOKED_AT = 24  # views, when surfels are sought that nothing sees
 _TRACK_GAPS = (1, 2, 3, 5, 8, 12, 18)
 _TRACK_SIDE = 160  # pixels; motion is smooth, so small images tell it
+
+
+class DivergedError(Recon4dError, ArithmeticError):
+    """A fit whose loss is no finite number any more."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -111,6 +116,8 @@ def fit(
     Raises:
         InputError: views without camera or mask, masks that contradict the cameras, or a checkpoint that is damaged or
             of another fit.
+        DivergedError: the numbers grew beyond all bounds; the last checkpoint is left as it is.
+        KeyboardInterrupt: Ctrl-C, after the step that was under way, which is in the checkpoint then.
     """
     config = config or FitConfig()
     if resume and checkpoint is None:
@@ -127,17 +134,23 @@ def fit(
     frames = frames_on(frames, device)
     objective = Objective(config)
     started = saved = time.monotonic()
-    while state.step < config.iterations:
-        train_step(state, capture, frames, objective, config)
-        now = time.monotonic()
-        if state.step % config.snapshot_every == 0 or state.step == config.iterations:
-            snapshot = _snapshot(state, config, now - started)
-            state.curve.append((snapshot.step, snapshot.loss, snapshot.psnr, snapshot.surfels))
-            if callback:
-                callback(snapshot)
-        if checkpoint is not None and (now - saved >= config.checkpoint_seconds or state.step == config.iterations):
-            save_checkpoint(state, checkpoint, identity)
-            saved = time.monotonic()
+    with held_interrupts() as interrupted:
+        while state.step < config.iterations:
+            train_step(state, capture, frames, objective, config)
+            _require_finite(state)
+            now = time.monotonic()
+            if state.step % config.snapshot_every == 0 or state.step == config.iterations:
+                snapshot = _snapshot(state, config, now - started)
+                state.curve.append((snapshot.step, snapshot.loss, snapshot.psnr, snapshot.surfels))
+                if callback:
+                    callback(snapshot)
+            due = now - saved >= config.checkpoint_seconds or state.step == config.iterations
+            stop = interrupted()
+            if checkpoint is not None and (due or stop):
+                save_checkpoint(state, checkpoint, identity)
+                saved = time.monotonic()
+            if stop:
+                raise KeyboardInterrupt
     cameras = state.model.cameras.frozen(capture)
     for part in state.model.parts:
         if part.is_refined:
@@ -333,6 +346,17 @@ def _turn(step: int, count: int, seed: int) -> int:
 
 def _running(mean: float | None, value: float) -> float:
     return value if mean is None else _MEMORY * mean + (1 - _MEMORY) * value
+
+
+def _require_finite(state: State) -> None:
+    for name, value in (("loss", state.mean_loss), ("squared error", state.mean_squared_error)):
+        if value is not None and not math.isfinite(value):
+            raise DivergedError(
+                "the fit",
+                expected="finite numbers",
+                got=f"a {name} of {value} in step {state.step}",
+                fix="start anew with another --seed or --preset; the last checkpoint is kept",
+            )
 
 
 def _snapshot(state: State, config: FitConfig, seconds: float) -> Snapshot:
