@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float16, Float32, UInt8
+from jaxtyping import Bool, Float16, Float32, Int64, UInt8
 from torch import Tensor
 
 from recon4d.core import InputError
@@ -25,7 +25,9 @@ from recon4d.data.motion.stage import (
     RECORD,
     Progress,
     StageCache,
+    array_digest,
     cannot_write,
+    mapped_array,
     no_progress,
     open_cache,
     stage_key,
@@ -84,6 +86,7 @@ def learned_depth(
     weights: str | Weights,
     settings: LearnedDepthSettings | None = None,
     *,
+    frames: Bool[np.ndarray, " t"] | None = None,
     download: bool = False,
     work: str | Path | StageCache | None = None,
     progress: Progress = no_progress,
@@ -94,6 +97,7 @@ def learned_depth(
         clip: frames, of any number of cameras.
         weights: `depth-anything:FOLDER`, `dpt:FOLDER`, `zoedepth:FOLDER`, or weights that are open.
         settings: see `LearnedDepthSettings`.
+        frames: [T] those that are wanted; the others stay 0.  All when None.
         download: whether weights that are not there may be fetched.
         work: folder that keeps the result; without one it is held in memory, two bytes a pixel.
         progress: called as `progress("depth", done, total)`.
@@ -105,8 +109,10 @@ def learned_depth(
     opened = open_weights(weights, makes="depth", download=download)
     settings = settings or LearnedDepthSettings()
     cache = open_cache(work)
+    rows = np.arange(len(clip)) if frames is None else np.flatnonzero(frames)
+    chosen = () if frames is None else (array_digest(rows),)
     # The batch changes nothing but rounding.
-    key = stage_key("learned-depth", _VERSION, _Key(settings.device), clip.key, opened.digest)
+    key = stage_key("learned-depth", _VERSION, _Key(settings.device), clip.key, opened.digest, *chosen)
     metric = _is_metric(opened)
     name = f"{opened.adapter.name} ({opened.folder.name})"
     stored = cache.load("learned-depth", key) if cache else None
@@ -117,12 +123,12 @@ def learned_depth(
     shape = clip.frames.shape[:3]
     if cache is None:
         inverse = np.zeros(shape, np.float16)
-        _fill(clip, model, prepare, metric, settings.batch, inverse, progress)
+        _fill(clip, rows, model, prepare, metric, settings.batch, inverse, progress)
         return Depths(inverse, metric, name, key)
     try:
         with cache.writing("learned-depth", key) as folder:
-            mapped = np.lib.format.open_memmap(folder / "inverse.npy", "w+", np.dtype(np.float16), shape)
-            _fill(clip, model, prepare, metric, settings.batch, mapped, progress)
+            mapped: Any = mapped_array(folder / "inverse.npy", np.dtype(np.float16), shape)
+            _fill(clip, rows, model, prepare, metric, settings.batch, mapped, progress)
             mapped.flush()
             write_json(folder / RECORD, {"arrays": ["inverse"], "model": name})
     except OSError as error:
@@ -154,6 +160,7 @@ def _preprocessing(weights: Weights) -> preprocessing.Preprocessing:
 
 def _fill(
     clip: Clip,
+    rows: Int64[np.ndarray, " n"],
     model: Callable[..., Any],
     prepare: preprocessing.Preprocessing,
     metric: bool,
@@ -161,10 +168,10 @@ def _fill(
     inverse: Any,
     progress: Progress,
 ) -> None:
-    for start in range(0, len(clip), batch):
-        frames = clip.frames[start : start + batch]
-        inverse[start : start + len(frames)] = _inverse_depth(frames, model, prepare, metric)
-        progress("depth", start + len(frames), len(clip))
+    for start in range(0, len(rows), batch):
+        some = rows[start : start + batch]
+        inverse[some] = _inverse_depth(clip.frames[some], model, prepare, metric)
+        progress("depth", start + len(some), len(rows))
 
 
 def _inverse_depth(

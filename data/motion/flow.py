@@ -18,7 +18,16 @@ from jaxtyping import Bool, Float16, Float32, UInt8
 from recon4d.core import InputError
 from recon4d.data.files import write_json
 from recon4d.data.motion.clip import Clip
-from recon4d.data.motion.stage import RECORD, Progress, StageCache, cannot_write, no_progress, open_cache, stage_key
+from recon4d.data.motion.stage import (
+    RECORD,
+    Progress,
+    StageCache,
+    cannot_write,
+    mapped_array,
+    no_progress,
+    open_cache,
+    stage_key,
+)
 
 _VERSION = 1
 
@@ -178,8 +187,7 @@ def compute_flow(
         try:
             with cache.writing("flow", key) as folder:
                 for name, shape in shapes.items():
-                    path = folder / f"{name}.npy"
-                    arrays[name] = np.lib.format.open_memmap(path, "w+", kinds[name], shape)
+                    arrays[name] = mapped_array(folder / f"{name}.npy", kinds[name], shape)
                 _fill(clip, settings, arrays, progress)
                 for array in arrays.values():
                     array.flush()

@@ -33,6 +33,7 @@ from recon4d.data.motion.stage import (
     array_digest,
     cannot_write,
     file_digest,
+    mapped_array,
     no_progress,
     open_cache,
     stage_key,
@@ -223,8 +224,7 @@ def _read(
     try:
         with cache.writing("ingest", key) as folder:
             mapped: dict[str, Any] = {
-                name: np.lib.format.open_memmap(folder / f"{name}.npy", "w+", np.dtype(np.uint8), shape)
-                for name, shape in shapes.items()
+                name: mapped_array(folder / f"{name}.npy", np.dtype(np.uint8), shape) for name, shape in shapes.items()
             }
             record = fill(mapped)
             for name, array in mapped.items():

@@ -9,6 +9,7 @@ any moment leaves the whole result or none.  Does NOT remove results that are no
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -17,12 +18,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Shaped
 
 from recon4d.core import InputError
-from recon4d.data.files import read_json, write_json
+from recon4d.data.files import StorageError, read_json, write_json
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage's name, how many parts of it are done, and how many there are."""
@@ -142,7 +144,8 @@ class StageCache:
         """Write a result; arrays that are None are left out.
 
         Raises:
-            InputError: the record holds something that JSON does not know, or the disk is full.
+            InputError: the record holds something that JSON does not know.
+        StorageError: the disk is full.
         """
         kept = {name: array for name, array in arrays.items() if array is not None}
         try:
@@ -154,12 +157,35 @@ class StageCache:
             raise cannot_write(self.folder, error) from None
 
 
-def cannot_write(folder: Path, error: OSError) -> InputError:
+def mapped_array(path: Path, kind: np.dtype[Any], shape: tuple[int, ...]) -> Shaped[np.ndarray, "..."]:
+    """A new `.npy` file of zeros, memory-mapped for writing, whose place on the disk is taken at once.
+
+    A mapped file with holes would end the process by a signal (SIGBUS) when the disk has no room for a page of it.
+
+    Raises:
+        OSError: the disk is full.
+    """
+    array = np.lib.format.open_memmap(path, "w+", kind, shape)
+    with path.open("rb+") as stream:
+        size = os.fstat(stream.fileno()).st_size
+        try:
+            os.posix_fallocate(stream.fileno(), 0, size)
+        except (AttributeError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in (errno.EINVAL, errno.EOPNOTSUPP):
+                raise
+            stream.seek(size - array.nbytes)
+            for start in range(0, array.nbytes, _CHUNK):
+                stream.write(bytes(min(_CHUNK, array.nbytes - start)))
+    return array
+
+
+def cannot_write(folder: Path, error: OSError) -> StorageError:
     """The error for a work folder that takes no more files."""
-    return InputError(
+    return StorageError(
         str(folder),
         expected="room for the work files",
-        got=error.strerror or type(error).__name__,
+        # What numpy raises when it could write a part only has neither number nor reason but a text.
+        got=error.strerror or str(error) or type(error).__name__,
         fix="free some space or choose another work folder",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import replace
 
@@ -11,10 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recon4d.core import InputError
+from recon4d.data.files import StorageError
 from recon4d.data.images import write_png
 from recon4d.data.motion import IngestSettings, StageCache, ingest, with_masks
 from recon4d.data.motion.exif import focal_35mm
+from recon4d.data.motion.flow import compute_flow
 from recon4d.data.motion.selection import evenly_in_motion, nearest_marked, needed
+from recon4d.data.motion.stage import mapped_array
 from recon4d.data.video import write_video
 from tests.data.moving_scene import noise_texture, sliding_patch
 
@@ -266,3 +270,38 @@ def test_a_part_of_a_clip_is_a_clip(tmp_path):
     assert len(part.camera_ids) == 4
     assert part.keyframes.max() < 4
     assert len({clip.key, part.key, clip.part(rows[1:]).key}) == 3
+
+
+@pytest.mark.skipif(os.name != "posix", reason="counts blocks")
+def test_mapped_files_have_no_holes_for_which_a_full_disk_would_have_no_room(tmp_path):
+    array = mapped_array(tmp_path / "a.npy", np.dtype(np.float16), (40, 100, 60))
+    status = (tmp_path / "a.npy").stat()
+    assert status.st_blocks * 512 >= status.st_size > array.nbytes == 40 * 100 * 60 * 2
+    array[:] = 3
+    array.flush()
+    assert (np.load(tmp_path / "a.npy") == 3).all()
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a limit on files")
+@pytest.mark.parametrize("stage", [ingest, compute_flow])
+def test_no_room_for_a_mapped_file_is_said_in_a_line(tmp_path, monkeypatch, stage):
+    frames, _, _ = sliding_patch(4)
+    write_video(tmp_path / "clip.mp4", frames, 24)
+    source = tmp_path / "clip.mp4" if stage is ingest else ingest(tmp_path / "clip.mp4")
+
+    def full(*_) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(StorageError, match="expected room for the work files, got No space left on device"):
+        stage(source, work=tmp_path / "work")
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_an_array_that_was_written_in_part_is_said_in_words(tmp_path, monkeypatch):
+    def half(*_, **__) -> None:
+        raise OSError("1000 requested and 400 written")  # What numpy.ndarray.tofile says.
+
+    monkeypatch.setattr(np, "save", half)
+    with pytest.raises(StorageError, match="got 1000 requested and 400 written"):
+        StageCache(tmp_path).store("a", "0", {}, {"x": np.zeros(9)})
