@@ -44,6 +44,7 @@ from recon4d.editors.edits import Trim as Trim
 from recon4d.editors.evaluate import evaluate as evaluate
 from recon4d.editors.evaluate import open_view as open_view
 from recon4d.editors.history import History as History
+from recon4d.editors.journal import EditsChangedError as EditsChangedError
 from recon4d.editors.journal import Session as Session
 from recon4d.editors.keys import Key as Key
 from recon4d.editors.keys import Span as Span

@@ -5,13 +5,18 @@
 
 HASH is that of the stack that the line led to.  A torn or damaged last line is dropped.  The journal is ahead of
 `edits.json` by one operation at most; where it is not, because edits.json was changed by hand, it is started anew.
+
+Several programs may have one scene open.  Each writes with the folder locked, and only on top of what it knows: where
+another has written since, the operation is refused, and nothing of either is lost.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,10 +29,18 @@ from recon4d.editors.stack import EditStack
 from recon4d.editors.store import FILE, cannot_write, load_stack, read_limited, save_stack
 from recon4d.editors.values import from_json, to_json
 from recon4d.scene.document import Node, canonical_bytes, parse
+from recon4d.scene.folder import locked
 
 JOURNAL = "edits.journal"
 _FORMAT = "recon4d-edits"
 _VERSION = 1
+_TAIL = 4096  # bytes at the end of a journal by which, with its size, it is known again
+
+_Stamp = tuple[bytes, int, bytes]
+
+
+class EditsChangedError(InputError):
+    """Another program has changed the edits since this one read them; `Session.reload` reads them anew."""
 
 
 class Session:
@@ -45,13 +58,25 @@ class Session:
             SceneFormatError: edits.json cannot be read or is damaged.
         """
         self.folder = Path(path)
-        stored = load_stack(self.folder)
-        recovered = _recover(self.folder, stored)
-        self.history = History(stored) if recovered is None else recovered
-        self._is_new = recovered is None
-        if self.stack != stored:
-            # A crash came between the journal and the document.
-            save_stack(self.stack, self.folder)
+        self.reload()
+
+    def reload(self) -> EditStack:
+        """Read the edits and their history anew, as another program may have left them; the stack of now.
+
+        Raises:
+            SceneFormatError: edits.json cannot be read or is damaged; the session stays as it was.
+        """
+        with _alone(self.folder):
+            stored = load_stack(self.folder)
+            recovered = _recover(self.folder, stored)
+            history = History(stored) if recovered is None else recovered
+            if history.stack != stored:
+                # A crash came between the journal and the document.
+                save_stack(history.stack, self.folder)
+            self.history = history
+            self._is_new = recovered is None
+            self._stamp = _stamp_of(self.folder)
+        return self.stack
 
     @property
     def stack(self) -> EditStack:
@@ -63,6 +88,7 @@ class Session:
 
         Raises:
             InputError: it cannot be done, or the folder cannot be written; nothing has changed then.
+            EditsChangedError: another program has changed the edits; nothing has changed then either.
         """
         return self._step(self.history.do(operation), {"do": to_json(operation)})
 
@@ -75,6 +101,23 @@ class Session:
         return self._step(self.history.redo(), {"redo": True})
 
     def _step(self, history: History, line: dict[str, Any]) -> EditStack:
+        with _alone(self.folder):
+            if _stamp_of(self.folder) != self._stamp:
+                raise EditsChangedError(
+                    "edits",
+                    expected="the edits that this program knows",
+                    got="others: another program changed the edits",
+                    fix="reload them, and make the change again",
+                )
+            try:
+                self._append(history, line)
+                save_stack(history.stack, self.folder)
+            finally:
+                self._stamp = _stamp_of(self.folder)
+        return history.stack
+
+    def _append(self, history: History, line: dict[str, Any]) -> None:
+        """Write an operation down; from here on it is made, even if edits.json cannot be replaced any more."""
         try:
             if self._is_new:
                 # From here on a document that is not there was taken away by somebody.
@@ -86,8 +129,30 @@ class Session:
             raise cannot_write(self.folder / JOURNAL, error) from error
         self._is_new = False
         self.history = history
-        save_stack(history.stack, self.folder)
-        return history.stack
+
+
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Keep other programs from writing edits; a folder that is not there, or is closed to us, has none to write."""
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):
+            held.enter_context(locked(folder, exclusive=True))
+        yield
+
+
+def _stamp_of(folder: Path) -> _Stamp:
+    """What tells the edits and the journal on the disk from others."""
+    document = hashlib.sha256()
+    with contextlib.suppress(OSError), open(folder / FILE, "rb") as stream:
+        document.update(b"there")
+        while piece := stream.read(1 << 20):
+            document.update(piece)
+    size, tail = -1, b""
+    with contextlib.suppress(OSError), open(folder / JOURNAL, "rb") as stream:
+        size = stream.seek(0, os.SEEK_END)
+        stream.seek(max(0, size - _TAIL))
+        tail = stream.read(_TAIL)
+    return document.digest(), size, tail
 
 
 def stack_hash(stack: EditStack) -> str:

@@ -77,6 +77,17 @@ class EditStack:
         edit = self.edit(edit_id)
         return self.remove(edit_id).add(edit, at=to)
 
+    def place_for(self, edit_id: str, where: str) -> int:
+        """The place that `move` asks for, in words: "3", "before:ID" or "after:ID" of another edit."""
+        self.index(edit_id)
+        side, colon, other = where.partition(":")
+        if colon and side in ("before", "after") and other != edit_id:
+            return self.remove(edit_id).index(other) + (side == "after")
+        if where.isascii() and where.isdigit() and len(where) < 10 and int(where) < len(self.edits):
+            return int(where)
+        expected = f"0 to {len(self.edits) - 1}, or before:ID or after:ID of another edit"
+        raise InputError("place", expected=expected, got=repr(where[:80]), fix="see --list")
+
     def enable(self, edit_id: str, enabled: bool = True) -> EditStack:
         """With one edit enabled or disabled."""
         return self._changed(lambda e: e.id == edit_id, edit_id, enabled=enabled)

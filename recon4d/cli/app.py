@@ -467,6 +467,9 @@ def edit(
     remove: str | None = None,
     enable: str | None = None,
     disable: str | None = None,
+    move: tuple[str, str] | None = None,
+    rename: tuple[str, str] | None = None,
+    group: tuple[str, ...] | None = None,
     text: str | None = None,
     model: Path | None = None,
     schema: bool = False,
@@ -483,8 +486,11 @@ def edit(
         redo: make what was undone again.
         list: show the edits.
         remove: id of an edit to take out.
-        enable: id of an edit to enable.
-        disable: id of an edit to disable.
+        enable: id of an edit, or name of a group, to enable.
+        disable: id of an edit, or name of a group, to disable.
+        move: id of an edit and its new place: a number as in the list, before:ID or after:ID.
+        rename: id of an edit and its new name.
+        group: name of a group and ids of the edits to put in it; the name "" takes them out of theirs.
         text: say in words what to do; a model turns it into one edit.
         model: for --text: folder of the weights of a CLIP.
         schema: print the JSON schema of scripts.
@@ -497,7 +503,8 @@ def edit(
         return
     if scene is None:
         raise InputError("scene", expected="the scene folder, NAME.r4d", got="none", fix="see recon4d edit --help")
-    options = EditOptions(dry_run, replace, undo, redo, list, remove, enable, disable, text, model)
+    changes = (remove, enable, disable, move, rename, group)
+    options = EditOptions(dry_run, replace, undo, redo, list, *changes, text, model)
     edit_scene(scene, script, options, quiet=quiet)
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 
 from recon4d.cli.console import print_line, print_table
 from recon4d.core import InputError
-from recon4d.editors import Edit, EditStack, SceneView, Session, evaluate, json_schema
+from recon4d.editors import Edit, EditsChangedError, EditStack, SceneView, Session, evaluate, json_schema
 from recon4d.editors.asset_files import adopt, located
 from recon4d.editors.document import MAX_DOCUMENT_BYTES, script_from_bytes
-from recon4d.editors.history import Add, Enable, Operation, Remove, SetStack
+from recon4d.editors.history import Add, Enable, Group, Move, Operation, Remove, Rename, SetStack
 from recon4d.scene import Scene, load
+
+_ATTEMPTS = 5  # at writing edits that other programs change at the same time
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,9 @@ class EditOptions:
     remove: str | None
     enable: str | None
     disable: str | None
+    move: tuple[str, str] | None
+    rename: tuple[str, str] | None
+    group: tuple[str, ...] | None
     text: str | None
     model: Path | None
 
@@ -36,29 +41,44 @@ def edit_scene(path: Path, script: Path | None, options: EditOptions, *, quiet: 
     _check_one(script, options)
     scene = load(path)
     session = Session(path)
-    before = session.stack
     if options.list:
         _print_stack(session.stack, session)
         return
-    if options.undo or options.redo:
-        history = session.history.undo() if options.undo else session.history.redo()
-        view = evaluate(scene, history.stack, folder=path)
-        if not options.dry_run:
-            session.undo() if options.undo else session.redo()
-        stack = history.stack
-    else:
-        if options.text is not None:
-            tried: Operation = Add((_suggested(scene, before, path, options, quiet=quiet),))
-            final: Operation | None = tried
-        else:
-            tried, final = _operation(script, options, path, adopted=False), None
-        stack = tried.apply(before)
-        # Everything is tried before anything is written.
-        view = evaluate(scene, stack, folder=path)
-        if not options.dry_run:
-            stack = session.do(final or _operation(script, options, path, adopted=True))
+    for left in range(_ATTEMPTS - 1, -1, -1):
+        before = session.stack
+        try:
+            stack, view = _changed(session, scene, script, options, quiet=quiet)
+            break
+        except EditsChangedError:
+            # A viewer, say, saved an edit while this one was tried: try it on what is there now.
+            if not left:
+                raise
+            session.reload()
     if not quiet:
         _report(scene, before, stack, view, dry_run=options.dry_run)
+
+
+def _changed(
+    session: Session, scene: Scene, script: Path | None, options: EditOptions, *, quiet: bool
+) -> tuple[EditStack, SceneView]:
+    """Make the change, or only try it; the stack after it and what that shows."""
+    path = session.folder
+    if options.undo or options.redo:
+        stack = (session.history.undo() if options.undo else session.history.redo()).stack
+        view = evaluate(scene, stack, folder=path)
+        if not options.dry_run:
+            session.undo() if options.undo else session.redo()
+        return stack, view
+    if options.text is not None:
+        tried: Operation = Add((_suggested(scene, session.stack, path, options, quiet=quiet),))
+    else:
+        tried = _operation(script, options, session, adopted=False)
+    stack = tried.apply(session.stack)
+    # Everything is tried before anything is written.
+    view = evaluate(scene, stack, folder=path)
+    if not options.dry_run:
+        stack = session.do(tried if script is None else _operation(script, options, session, adopted=True))
+    return stack, view
 
 
 def print_schema() -> None:
@@ -75,11 +95,15 @@ def _check_one(script: Path | None, options: EditOptions) -> None:
         "--remove": options.remove is not None,
         "--enable": options.enable is not None,
         "--disable": options.disable is not None,
+        "--move": options.move is not None,
+        "--rename": options.rename is not None,
+        "--group": options.group is not None,
         "--text": options.text is not None,
     }
     given = [name for name, there in named.items() if there]
     if len(given) != 1:
-        expected = "one of a script, --list, --undo, --redo, --remove, --enable, --disable or --text"
+        names = list(named)
+        expected = f"one of {', '.join(names[:-1])} or {names[-1]}"
         raise InputError("edit", expected=expected, got=" and ".join(given) or "none", fix="see recon4d edit --help")
     if (options.text is None) != (options.model is None):
         got = "--text alone" if options.model is None else "--model alone"
@@ -88,19 +112,31 @@ def _check_one(script: Path | None, options: EditOptions) -> None:
         raise InputError("--replace", expected="a script", got="none", fix="name the script that takes over")
 
 
-def _operation(script: Path | None, options: EditOptions, folder: Path, *, adopted: bool) -> Operation:
+def _operation(script: Path | None, options: EditOptions, session: Session, *, adopted: bool) -> Operation:
     """What the options ask for; `adopted` copies the files of a script into the scene's folder."""
     if script is not None:
         edits = script_from_bytes(_read(script), str(script))
         if not edits:
             raise InputError(str(script), expected="at least one edit", got="none", fix="see docs/editing.md")
-        edits = (adopt if adopted else located)(edits, script.resolve().parent, folder)
+        edits = (adopt if adopted else located)(edits, script.resolve().parent, session.folder)
         return SetStack(edits) if options.replace else Add(edits)
     if options.remove is not None:
         return Remove(options.remove)
+    if options.move is not None:
+        moved, where = options.move
+        return Move(moved, session.stack.place_for(moved, where))
+    if options.rename is not None:
+        return Rename(*options.rename)
+    if options.group is not None:
+        if len(options.group) < 2:
+            got = "a name alone" if options.group else "nothing"
+            raise InputError("--group", expected="a name and ids of edits", got=got, fix="see recon4d edit --help")
+        return Group(options.group[1:], options.group[0])
     name = options.enable if options.enable is not None else options.disable
     assert name is not None  # one of them is given
-    return Enable(id=name, enabled=options.enable is not None)
+    edits, groups = session.stack.edits, {edit.group for edit in session.stack.edits if edit.group}
+    is_group = name in groups and all(edit.id != name for edit in edits)
+    return Enable(id="" if is_group else name, group=name if is_group else "", enabled=options.enable is not None)
 
 
 def _suggested(scene: Scene, stack: EditStack, path: Path, options: EditOptions, *, quiet: bool) -> Edit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from recon4d.cli import main
 from recon4d.core import InputError
 from recon4d.editors import (
     Delete,
+    EditsChangedError,
     EditStack,
     Ids,
     InLayers,
@@ -121,6 +123,80 @@ def test_a_torn_last_line_is_dropped(tmp_path: Path, cut: int):
     assert again.undo() == (EditStack((A, B)) if cut == 1 else EditStack((A,)))
 
 
+def test_two_programs_lose_neither_edits_nor_history(tmp_path: Path):
+    one, other = Session(tmp_path), Session(tmp_path)
+    one.do(Add((A,)))
+    # The other knows a folder without edits.
+    with pytest.raises(EditsChangedError, match="another program changed the edits"):
+        other.do(Add((B,)))
+    assert other.stack == EditStack()
+    assert other.reload() == EditStack((A,))
+    other.do(Add((B,)))
+    for change in (lambda: one.do(Add((C,))), one.undo):
+        with pytest.raises(EditsChangedError):
+            change()
+    assert one.stack == EditStack((A,))
+    assert load_stack(tmp_path) == Session(tmp_path).stack == EditStack((A, B))
+    one.reload()
+    assert one.do(Add((C,))) == STACK
+    later = Session(tmp_path)
+    assert later.stack == STACK
+    assert [later.undo() for _ in range(3)] == [EditStack((A, B)), EditStack((A,)), EditStack()]
+
+
+def test_edits_that_another_program_made_and_took_back_are_seen(tmp_path: Path):
+    one = Session(tmp_path)
+    one.do(Add((A,)))
+    one.do(Add((B,)))
+    one.undo()
+    other = Session(tmp_path)
+    other.do(Add((C,)))
+    other.undo()
+    # The edits are those that this one knows, but what can be done again is not.
+    with pytest.raises(EditsChangedError):
+        one.redo()
+    one.reload()
+    assert one.redo() == EditStack((A, C))
+    assert Session(tmp_path).undo() == EditStack((A,))
+
+
+def test_many_writers_at_once_lose_nothing(tmp_path: Path):
+    # Locks are of opened files, so that threads stand for programs.
+    def write(name: str) -> None:
+        session = Session(tmp_path)
+        for i in range(8):
+            edit = Opacity(select=InLayers(("x",)), id=f"{name}{i}")
+            while True:
+                try:
+                    session.do(Add((edit,)))
+                    break
+                except EditsChangedError:
+                    session.reload()
+
+    with ThreadPoolExecutor(3) as writers:
+        list(writers.map(write, "abc"))
+    session = Session(tmp_path)
+    assert sorted(edit.id for edit in session.stack.edits) == [f"{name}{i}" for name in "abc" for i in range(8)]
+    assert load_stack(tmp_path) == session.stack
+    assert len(session.history.past) == 24
+
+
+def test_a_session_goes_on_after_its_own_write_failed(tmp_path: Path, monkeypatch):
+    session = Session(tmp_path)
+    session.do(Add((A,)))
+
+    def full(*_: object) -> None:
+        raise InputError("disk", expected="space", got="none", fix="make some")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("recon4d.editors.journal.save_stack", full)
+        with pytest.raises(InputError, match="disk"):
+            session.do(Add((B,)))
+    # Journalled it was, so it is made; what is on the disk is nobody else's.
+    assert session.do(Add((C,))) == STACK
+    assert Session(tmp_path).undo() == EditStack((A, B))
+
+
 def _line(edit) -> str:
     from recon4d.editors.values import to_json
 
@@ -177,6 +253,65 @@ def test_the_command_edits_undoes_and_lists(folder: Path, tmp_path: Path, capsys
     assert load_stack(folder) == EditStack()
     assert run(capsys, folder, "--redo")[0] == 0
     assert content_hash(folder) == base
+
+
+def ids(folder: Path) -> list[str]:
+    return [edit.id for edit in load_stack(folder).edits]
+
+
+def test_the_command_orders_names_and_groups(folder: Path, tmp_path: Path, capsys):
+    script = tmp_path / "script.json"
+    edit = '{"kind": "opacity", "id": "ID", "select": {"kind": "layer", "names": ["ball"]}, "factor": 0.5}'
+    script.write_text("[" + ", ".join(edit.replace("ID", name) for name in "abc") + "]")
+    assert run(capsys, folder, script, "--replace")[0] == 0
+    for place, order in (("0", "cab"), ("after:a", "acb"), ("2", "abc"), ("before:b", "acb"), ("before:a", "cab")):
+        assert run(capsys, folder, "--move", "c", place)[0] == 0
+        assert ids(folder) == list(order)
+    assert run(capsys, folder, "--rename", "a", "fade out")[0] == 0
+    assert load_stack(folder).edit("a").name == "fade out"
+    assert run(capsys, folder, "--group", "light", "a", "c")[0] == 0
+    assert [edit.group for edit in load_stack(folder).edits] == ["light", "light", ""]
+    assert run(capsys, folder, "--disable", "light")[0] == 0
+    assert [edit.enabled for edit in load_stack(folder).edits] == [False, False, True]
+    assert run(capsys, folder, "--enable", "light")[0] == run(capsys, folder, "--group", "", "a")[0] == 0
+    edits = load_stack(folder).edits
+    assert [(edit.group, edit.enabled) for edit in edits] == [("light", True), ("", True), ("", True)]
+    assert run(capsys, folder, "--undo")[0] == 0
+    assert load_stack(folder).edit("a").group == "light"
+    before = load_stack(folder)
+    for arguments, said in (
+        (("--move", "c", "3"), "place: expected 0 to 2, or before:ID or after:ID"),
+        (("--move", "c", "before:c"), "place: expected 0 to 2"),
+        (("--move", "c", "after:x"), "edit: expected 'a', 'b', got 'x'"),
+        (("--move", "x", "0"), "edit: expected 'c', 'a', 'b', got 'x'"),
+        (("--rename", "x", "y"), "edit: expected"),
+        (("--group", "g"), "--group: expected a name and ids"),
+        (("--group", "g", "x"), "edit: expected"),
+        (("--disable", "dark"), "edit: expected"),
+        (("--move", "c", "0", "--undo"), "got --undo and --move"),
+    ):
+        code, _, err = run(capsys, folder, *arguments)
+        assert (code, len(err.splitlines())) == (2, 1)
+        assert said in err
+    assert load_stack(folder) == before
+
+
+def test_the_command_works_on_what_another_program_saves_meanwhile(folder: Path, tmp_path: Path, capsys, monkeypatch):
+    script = tmp_path / "script.json"
+    script.write_text('{"kind": "opacity", "id": "mine", "select": {"kind": "all"}, "factor": 0.5}')
+    theirs = iter([Opacity(select=InLayers(("ball",)), id="theirs", factor=0.5)])
+
+    def tried(*arguments: object, **options: object):
+        for edit in theirs:
+            Session(folder).do(Add((edit,)))
+        return evaluate(*arguments, **options)
+
+    monkeypatch.setattr("recon4d.cli.edit.evaluate", tried)
+    before = ids(folder)
+    assert run(capsys, folder, script)[0] == 0
+    assert ids(folder) == [*before, "theirs", "mine"]
+    assert run(capsys, folder, "--undo")[0] == 0
+    assert ids(folder) == [*before, "theirs"]
 
 
 def test_the_command_refuses_and_changes_nothing(folder: Path, tmp_path: Path, capsys):
