@@ -1,8 +1,8 @@
-// The one place that tells a GPU from the block emulator of the tests.
+// The place that tells a GPU from the block emulator of the tests.
 //
 // Kernels are written in plain CUDA.  Compiled by nvcc they run on a GPU; compiled by g++ with R4D_EMULATE the very same
-// source runs on the CPU, threads as fibers (tests/cuda/emulator/emulator.h).  Only launches, block-shared memory and the
-// library's sorts go through names of this file.
+// source runs on the CPU, threads as fibers (tests/cuda/emulator/emulator.h).  Only launches and block-shared memory go
+// through names of this file, and the library's sorts through those of sort.h.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -11,9 +11,6 @@
 #include "emulator.h"
 #else
 #include <cuda_runtime.h>
-
-#include <cub/device/device_radix_sort.cuh>
-#include <cub/device/device_scan.cuh>
 
 #include "runtime.h"
 
@@ -30,18 +27,6 @@ namespace recon4d::gpu {
 inline Stream stream_of(int64_t handle) { return reinterpret_cast<Stream>(handle); }
 
 inline void fill_bytes(void* p, int value, size_t bytes, Stream stream) { check(cudaMemsetAsync(p, value, bytes, stream)); }
-
-// Stable sort by the lowest `bits` bits of the keys.  With temp null, only says how much room it needs.
-template <class Key>
-void sort_pairs(void* temp, size_t& bytes, const Key* keys_in, Key* keys_out, const uint32_t* in, uint32_t* out, int64_t count,
-                int bits, Stream stream) {
-  check(cub::DeviceRadixSort::SortPairs(temp, bytes, keys_in, keys_out, in, out, count, 0, bits, stream));
-}
-
-// out[i] = sum of in[0 .. i).
-inline void exclusive_sum(void* temp, size_t& bytes, const uint64_t* in, uint64_t* out, int64_t count, Stream stream) {
-  check(cub::DeviceScan::ExclusiveSum(temp, bytes, in, out, count, stream));
-}
 
 }  // namespace recon4d::gpu
 #endif

@@ -5,6 +5,7 @@
 #include "forward.cuh"
 #include "gradients.cuh"
 #include "project.cuh"
+#include "sort.h"
 
 namespace recon4d::gpu {
 
