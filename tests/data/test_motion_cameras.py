@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
+import pycolmap
 import pytest
 import torch
 
 from recon4d.core import Camera, InputError
 from recon4d.core.rigid import align_similarity
 from recon4d.data.motion import CameraSettings, IngestSettings, ingest, solve_cameras, track_points
-from recon4d.data.motion.cameras import between, gates
-from recon4d.data.motion.cameras.mapping import Model
+from recon4d.data.motion.cameras import between, gates, solve
+from recon4d.data.motion.cameras.mapping import Model, map_tracks
 from recon4d.data.motion.cameras.rotation import turning_camera
 from tests.data.moving_scene import HEIGHT, WIDTH, box_room, walking_cameras
 from tests.data.test_motion_ingest import write_images
@@ -91,6 +96,66 @@ def test_solutions_are_cached_and_repeat(walk):
     np.testing.assert_array_equal(again.points, solution.points)
     fresh = solve_cameras(clip)
     np.testing.assert_array_equal(poses_of(fresh.cameras), poses_of(solution.cameras))
+
+
+def test_attempts_are_kept_where_the_stage_did_not_end(walk, monkeypatch):
+    clip, _, work, solution = walk
+    for path in work.glob("cameras-*"):
+        shutil.rmtree(path)
+    assert list(work.glob("attempt-*"))
+
+    def never(*_, **__) -> None:
+        raise AssertionError("what was kept is solved again")
+
+    monkeypatch.setattr(solve, "map_tracks", never)
+    again = solve_cameras(clip, work=work)
+    assert again.health == solution.health
+    assert np.array_equal(poses_of(again.cameras), poses_of(solution.cameras))
+    assert np.array_equal(again.point_ids, solution.point_ids)
+
+
+def test_mapping_sums_in_one_order_and_works_in_the_work_folder(walk, monkeypatch, tmp_path):
+    clip, _, work, _ = walk
+    tracks = track_points(clip, None, solve._SCENE_TRACKS, work=work)
+    plain, threads, folders = pycolmap.bundle_adjustment, [], []
+
+    def adjust(model, options):
+        threads.append(options.ceres.solver_options.num_threads)
+        folders.extend(path.name for path in tmp_path.iterdir())
+        plain(model, options)
+
+    monkeypatch.setattr(pycolmap, "bundle_adjustment", adjust)
+    size = (clip.width, clip.height)
+    map_tracks(
+        tracks, clip.keyframes, size, 1.2 * max(size), refine_focal=False, refine_at_end=True, seed=0, max_seconds=60,
+        scratch=tmp_path,
+    )  # fmt: skip
+    assert threads == [1]
+    assert [name.startswith(".recon4d-sfm-") for name in folders] == [True]
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs a limit on files")
+def test_a_full_disk_is_not_taken_for_nothing_to_register(tmp_path):
+    lines = [
+        "import resource, sys",
+        "from pathlib import Path",
+        "import numpy as np",
+        "from recon4d.data.files import StorageError",
+        "from recon4d.data.motion.cameras.mapping import map_tracks",
+        "from recon4d.data.motion.tracks import Tracks",
+        "tracks = Tracks(np.ones((3, 2), np.float32), np.arange(3), np.zeros(3, int), 1, 3, 'key')",
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))",
+        "try:",
+        "    map_tracks(tracks, np.arange(3), (64, 48), 70.0, refine_focal=False, seed=0, max_seconds=9,"
+        " scratch=Path(sys.argv[1]))",
+        "except StorageError as error:",
+        "    print(error)",
+    ]
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines), str(tmp_path)], capture_output=True, text=True, check=False
+    )
+    assert done.stdout.startswith(f"{tmp_path}: expected room for the work files, got COLMAP's "), done.stderr
 
 
 def test_a_subject_that_turns_before_a_plain_background(tmp_path):

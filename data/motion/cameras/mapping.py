@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float64, Int32, Int64
 
+from recon4d.data.files import StorageError
 from recon4d.data.motion.tracks import Tracks
 
 GAPS = (1, 2, 3, 4, 6, 8, 11, 15, 20)
@@ -67,6 +68,7 @@ def map_tracks(
     most_error: float = 4.0,
     seed: int,
     max_seconds: int,
+    scratch: Path | None = None,
 ) -> Model | None:
     """Solve poses and points; the largest model found, or None.
 
@@ -82,10 +84,18 @@ def map_tracks(
             864.  Lower values keep points of bending parts out.
         seed: of random sampling.
         max_seconds: mapping stops then and keeps what it has.
+        scratch: folder for COLMAP's files while it works; the system's where there is none.
+
+    Raises:
+        StorageError: the disk is full.
     """
     import pycolmap
 
-    with tempfile.TemporaryDirectory(prefix="recon4d-sfm-") as name, _quiet(pycolmap):
+    with (
+        tempfile.TemporaryDirectory(prefix=".recon4d-sfm-", dir=scratch) as name,
+        _quiet(pycolmap),
+        _full_disk_told(Path(name)),
+    ):
         folder = Path(name)
         observed = _write_database(pycolmap, folder, tracks, keyframes, size, focal, seed)
         options = _options(pycolmap, refine_focal, seed, max_seconds, most_error, size)
@@ -93,7 +103,9 @@ def map_tracks(
         start = time.monotonic()
         try:
             models = pycolmap.incremental_mapping(folder / "db.db", folder, folder / "out", options)
-        except (RuntimeError, ValueError):
+        except (RuntimeError, ValueError) as error:
+            if _is_of_disk(error):
+                raise
             return None
         timed_out = time.monotonic() - start >= max_seconds
         if not models:
@@ -115,11 +127,32 @@ def _with_solved_focal(
     options.refine_focal_length = True
     options.refine_principal_point = options.refine_extra_params = False
     options.print_summary = False
+    options.ceres.solver_options.num_threads = 1  # As in mapping.
     pycolmap.bundle_adjustment(best, options)
     best.update_point_3d_errors()
     solved = _model(best, observed, keyframes, model.timed_out)
     low, high = FOCAL_RANGE
     return solved if low < solved.focal / max(size) < high and solved.error < model.error else model
+
+
+@contextmanager
+def _full_disk_told(folder: Path) -> Iterator[None]:
+    """COLMAP has one kind of error for everything: what it says of its database is said as what it is."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not _is_of_disk(error):
+            raise
+        raise StorageError(
+            str(folder.parent),
+            expected="room for the work files",
+            got=f"COLMAP's {str(error).splitlines()[0]!r}",
+            fix="free some space or choose another work folder",
+        ) from None
+
+
+def _is_of_disk(error: Exception) -> bool:
+    return any(word in str(error) for word in ("SQLite", "database", "No space left"))
 
 
 @contextmanager

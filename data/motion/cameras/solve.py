@@ -8,7 +8,6 @@ said plainly.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from jaxtyping import Bool, Float64, Int64, UInt8
 
 from recon4d.core import InputError
 from recon4d.data.motion.cameras import between, gates
+from recon4d.data.motion.cameras.attempts import Solved, Wanted, kept
 from recon4d.data.motion.cameras.background import background_motion
 from recon4d.data.motion.cameras.growth import Grown, grow
 from recon4d.data.motion.cameras.loops import close_loops
@@ -46,7 +46,7 @@ from recon4d.data.motion.stage import (
 )
 from recon4d.data.motion.tracks import Tracks, TrackSettings, track_points
 
-_VERSION = 6
+_VERSION = 7
 _ASSUMED_FOCAL = 1.2  # Multiple of the long side, where nothing tells it.
 _TURNS_ENOUGH = 30.0  # Degrees seen of a subject that make object mode worth more than the scene's cameras.
 _HARDLY_TURNS = 20.0  # Below, bending can look like turning: a dancer seen from the front gave 13 and 17 degrees.
@@ -87,7 +87,7 @@ def solve_cameras(
         clip: frames of one camera (of several only where their cameras are given).
         masks: [T, H, W] the subject, 128 and more = yes; None where the whole picture stands still in the world.
         settings: see `CameraSettings`.
-        work: folder that keeps the result, and the tracks.
+        work: folder that keeps the result, the tracks, and each attempt as soon as it is done.
         progress: called as `progress("cameras", done, total)`; tracking reports as "tracks".
 
     Raises:
@@ -282,49 +282,73 @@ class _Solver:
         return track_points(self.clip, where, settings, work=self.cache, progress=self.progress)
 
     def _try(self, name: str, tracks: Tracks, *, refine: bool) -> _Tried:
-        start = time.monotonic()
-        model = map_tracks(
-            tracks,
-            self.keyframes,
+        of_background = name.startswith("background")
+        wanted = Wanted(
+            "mapping",
+            tuple(self.keyframes.tolist()),
             self.size,
             self.focal,
-            refine_focal=refine,
-            most_error=4.0 if name.startswith("background") else 2.0,
+            refine=refine,
             refine_at_end=self.focal_source == "assumed" and not refine,
+            most_error=4.0 if of_background else 2.0,
             seed=self.settings.seed,
             max_seconds=self.settings.max_seconds,
         )
-        seconds = time.monotonic() - start
+        solved = kept(self.cache, _VERSION, wanted, tracks, lambda: self._map(wanted, tracks))
+        model = solved.model
         # A subject does not shake as a hand does: there a jerky path is noise.
-        most_jerk = 1.5 if name.startswith("background") else 1.0
+        most_jerk = 1.5 if of_background else 1.0
         attempt = gates.judge(
-            model, name, self.keyframes, self.clip.source_frames, self.size, seconds, most_jerk=most_jerk
+            model, name, self.keyframes, self.clip.source_frames, self.size, solved.seconds, most_jerk=most_jerk
         )
         if model is not None and model.timed_out:
             attempt = replace(attempt, name=f"{name} (stopped by the time limit)")
         return _Tried(attempt, model, tracks)
 
+    def _map(self, wanted: Wanted, tracks: Tracks) -> Solved:
+        model = map_tracks(
+            tracks,
+            self.keyframes,
+            self.size,
+            self.focal,
+            refine_focal=wanted.refine,
+            most_error=wanted.most_error,
+            refine_at_end=wanted.refine_at_end,
+            seed=wanted.seed,
+            max_seconds=wanted.max_seconds,
+            scratch=None if self.cache is None else self.cache.folder,
+        )
+        return Solved(model, tracks)
+
     def _grown(self) -> _Tried:
         """The subject's tracks, with what was seen again after a turn, grown from a piece."""
         assert self.masks is not None
-        start = time.monotonic()
         tracks = self._tracks(self.masks, _SUBJECT_TRACKS)
         keyframes = evenly_in_motion(self.clip.motion, min(_GROWN_KEYFRAMES, self.settings.keyframes))
         if self.clip.masks is not None and not self.clip.masked.all():
             keyframes = nearest_marked(keyframes, self.clip.masked)
+        solve_focal = self.focal_source == "assumed"
+        wanted = Wanted("grown", tuple(keyframes.tolist()), self.size, self.focal, False, solve_focal)
+        solved = kept(self.cache, _VERSION, wanted, tracks, lambda: self._grow(tracks, keyframes, solve_focal))
+        name = f"subject, grown from a piece, {solved.closed} views seen again"
+        attempt = gates.judge(
+            solved.model, name, keyframes, self.clip.source_frames, self.size, solved.seconds, most_jerk=1.0
+        )
+        if solved.fit < _LEAST_FIT:
+            text = f"only {100 * solved.fit:.0f} % of what was followed fits one body"
+            attempt = replace(attempt, accepted=False, failures=(*attempt.failures, text))
+        return _Tried(attempt, solved.model, solved.tracks, solved.closed)
+
+    def _grow(self, tracks: Tracks, keyframes: Int64[np.ndarray, " k"], solve_focal: bool) -> Solved:
+        assert self.masks is not None
         closed, pairs = close_loops(self.clip, self.masks, tracks, keyframes)
         grown = grow(
             closed, tracks, keyframes, self.size, self.focal, longest(closed, keyframes, _GROWN_POINTS),
-            solve_focal=self.focal_source == "assumed",
+            solve_focal=solve_focal,
         )  # fmt: skip
-        name = f"subject, grown from a piece, {len(pairs)} views seen again"
-        model = None if grown is None else _model_of(grown, keyframes)
-        source, seconds = self.clip.source_frames, time.monotonic() - start
-        attempt = gates.judge(model, name, keyframes, source, self.size, seconds, most_jerk=1.0)
-        if grown is not None and grown.fit < _LEAST_FIT:
-            text = f"only {100 * grown.fit:.0f} % of what was followed fits one body"
-            attempt = replace(attempt, accepted=False, failures=(*attempt.failures, text))
-        return _Tried(attempt, model, closed, len(pairs))
+        if grown is None:
+            return Solved(None, closed, len(pairs))
+        return Solved(_model_of(grown, keyframes), closed, len(pairs), grown.fit)
 
     def _partial(self) -> CameraSolution | None:
         """A subject solved in half of the keyframes or more, everything else in order: smooth between them."""
