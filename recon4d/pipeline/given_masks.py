@@ -15,12 +15,13 @@ import numpy as np
 from jaxtyping import Bool, Int64, Shaped, UInt8
 
 from recon4d.core import InputError
-from recon4d.data import View, read_image, read_video
+from recon4d.data import View, read_image
 from recon4d.data.formats.folders import list_images
 from recon4d.data.images import image_size
-from recon4d.data.video import VIDEO_SUFFIXES
+from recon4d.data.video import VIDEO_SUFFIXES, VideoReader
 
 _MOST_OBJECTS = 12
+_LOOKED_AT = 8  # Files, to tell how many objects there are.
 _LEAST_SHARE = 5e-4  # Of the pixels of all masks; a rarer value is an edge, not an object.
 _FIX = "name them like the images, or by the number of their frame (00000.png is the first)"
 
@@ -105,44 +106,79 @@ class GivenMasks:
             For each object [T, H, W], 255 = the object, 0 in frames without a mask; and which frames have one [T].
 
         Raises:
-            InputError: masks that cannot be read, of another shape than the frames, or too few frames in a video.
+            InputError: masks that cannot be read, of another shape than the frames, too few frames in a video, or more
+                labels than objects can be.
         """
         if self.video is not None:
-            layers = [self._of_video(source_frames, views, size)]
-        else:
-            layers = [
-                [None if (p := files[i]) is None else read_image(p) for i in source_frames] for files in self.objects
-            ]
-        masked = np.array([any(layer[t] is not None for layer in layers) for t in range(len(source_frames))])
+            return [self._of_video(source_frames, views, size)], np.ones(len(source_frames), bool)
+        masked = np.array([any(files[i] is not None for files in self.objects) for i in source_frames])
         objects: list[UInt8[np.ndarray, "t h w"]] = []
-        for layer in layers:
-            labels = _labels([pixels for pixels in layer if pixels is not None]) if len(layers) == 1 else []
-            for label in labels or [-1]:
-                stack = np.zeros((len(layer), size[1], size[0]), np.uint8)
-                for t, pixels in enumerate(layer):
-                    if pixels is not None:
-                        stack[t] = _resized(_coverage(pixels, label), size)
-                objects.append(stack)
+        for files in self.objects:
+            used = [files[i] for i in source_frames]
+            objects += _stacks(used, self._labels([p for p in used if p is not None]) or [-1], size)
         return objects, masked
+
+    def count(self) -> int:
+        """How many objects there are, by some of the files; never 0.
+
+        Raises:
+            InputError: more than can be.
+        """
+        if len(self.objects) != 1:
+            return max(1, len(self.objects))
+        files = self.files
+        some = np.unique(np.linspace(0, len(files) - 1, _LOOKED_AT).round().astype(int))
+        return max(1, len(self._labels([files[i] for i in some])))
+
+    def _labels(self, files: Sequence[Path]) -> list[int]:
+        """The labels of several objects in one folder; none where there is one object."""
+        labels = _labels(files) if len(self.objects) == 1 else []
+        if len(labels) > _MOST_OBJECTS:
+            raise InputError(
+                f"--masks {self.where}",
+                expected=f"at most {_MOST_OBJECTS} objects",
+                got=f"{len(labels)} labels",
+                fix="join labels into fewer, or give those that matter only",
+            )
+        return labels
 
     def _of_video(
         self, source_frames: Int64[np.ndarray, " t"], views: int, size: tuple[int, int]
-    ) -> list[Shaped[np.ndarray, "..."] | None]:
+    ) -> UInt8[np.ndarray, "t h w"]:
         assert self.video is not None
-        frames = read_video(self.video).frames
-        if len(frames) != views:
+        stack = np.zeros((len(source_frames), size[1], size[0]), np.uint8)
+        row = {frame: t for t, frame in enumerate(source_frames.tolist())}
+        count = 0
+        for frame in VideoReader(self.video):
+            count += 1
+            height, width = frame.image.shape[:2]
+            if abs(width * size[1] - height * size[0]) > max(size):
+                raise _wrong_size(self.video, size, (width, height))
+            if frame.index in row:
+                # Lossy codecs blur a mask's edge: what is nearer to white is the subject.
+                mask = np.where(frame.image[..., :3].max(-1) >= 128, 255, 0).astype(np.uint8)
+                stack[row[frame.index]] = _resized(mask, size)
+        if count != views:
             raise InputError(
                 f"--masks {self.where}",
                 expected=f"{views} frames, as the input",
-                got=f"{len(frames)} frames",
+                got=f"{count} frames",
                 fix="make the masks from the same video, one for each frame",
             )
-        height, width = frames.shape[1:3]
-        if abs(width * size[1] - height * size[0]) > max(size):
-            raise _wrong_size(self.video, size, (width, height))
-        # Lossy codecs blur a mask's edge: what is nearer to white is the subject.
-        gray = frames[..., :3].max(-1)
-        return [np.where(gray[i] >= 128, 255, 0).astype(np.uint8) for i in source_frames]
+        return stack
+
+
+def _stacks(
+    files: Sequence[Path | None], labels: Sequence[int], size: tuple[int, int]
+) -> list[UInt8[np.ndarray, "t h w"]]:
+    """The masks of each label, resized one after the other: large images are not held together."""
+    stacks = [np.zeros((len(files), size[1], size[0]), np.uint8) for _ in labels]
+    for t, path in enumerate(files):
+        if path is not None:
+            pixels = read_image(path)
+            for stack, label in zip(stacks, labels, strict=True):
+                stack[t] = _resized(_coverage(pixels, label), size)
+    return stacks
 
 
 def _wrong_size(path: Path, size: tuple[int, int], got: tuple[int, int]) -> InputError:
@@ -206,32 +242,39 @@ def _keys(pixels: Shaped[np.ndarray, "..."]) -> Int64[np.ndarray, "h w"]:
     return np.where(pixels[..., 3] > most // 2, keys, 0) if pixels.shape[2] == 4 else keys
 
 
-def _labels(images: Sequence[Shaped[np.ndarray, "..."]]) -> list[int]:
+def _labels(files: Sequence[Path]) -> list[int]:
     """The labels of several objects; none where the images show one object, with or without soft edges."""
     counts: dict[int, int] = {}
-    for pixels in images:
-        values, numbers = np.unique(_keys(pixels), return_counts=True)
+    total = 0
+    for path in files:
+        keys = _keys(read_image(path))
+        values, numbers = np.unique(keys, return_counts=True)
         if len(values) > 4 * _MOST_OBJECTS:
             return []  # Soft edges.
+        total += keys.size
         for value, number in zip(values.tolist(), numbers.tolist(), strict=True):
             counts[value] = counts.get(value, 0) + number
     counts.pop(0, None)
-    total = sum(pixels.shape[0] * pixels.shape[1] for pixels in images)
     common = sorted(value for value, number in counts.items() if number >= _LEAST_SHARE * total)
-    if not all(_has_inside(images, value) for value in common):
-        return []  # A band along an edge.
-    return common if 2 <= len(common) <= _MOST_OBJECTS and len(counts) <= 2 * len(common) else []
+    if len(common) < 2 or len(counts) > 2 * len(common):
+        return []
+    return common if _have_insides(files, common) else []  # Else a band along an edge.
 
 
-def _has_inside(images: Sequence[Shaped[np.ndarray, "..."]], label: int) -> bool:
-    """Whether a label is more than a thin line in some image."""
+def _have_insides(files: Sequence[Path], labels: Sequence[int]) -> bool:
+    """Whether every label is more than a thin line in some image."""
     import cv2
 
-    for pixels in images:
-        region = (_keys(pixels) == label).astype(np.uint8)
-        if 4 * int(cv2.erode(region, np.ones((3, 3), np.uint8)).sum()) > int(region.sum()) > 0:
-            return True
-    return False
+    left = set(labels)
+    for path in files:
+        if not left:
+            break
+        keys = _keys(read_image(path))
+        for label in tuple(left):
+            region = (keys == label).astype(np.uint8)
+            if 4 * int(cv2.erode(region, np.ones((3, 3), np.uint8)).sum()) > int(region.sum()) > 0:
+                left.remove(label)
+    return not left
 
 
 def _coverage(pixels: Shaped[np.ndarray, "..."], label: int) -> UInt8[np.ndarray, "h w"]:

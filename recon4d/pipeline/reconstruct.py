@@ -112,7 +112,7 @@ def _require_resources(source: Source, settings: ReconstructSettings, config: Fi
     size = (round(source.size[0] * scale), round(source.size[1] * scale))
     frames = min(len(source.views), settings.frame_limit(posed=source.posed))
     followed = min(len(source.views), settings.motion_limit(posed=source.posed))
-    objects = 1 if source.masks is None else max(1, len(source.masks.objects))
+    objects = 1 if source.masks is None else source.masks.count()
     resources.require(resources.estimate(frames, size, config, objects=objects, followed=followed), folder)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import weakref
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -12,8 +13,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recon4d.core import Camera, SE3Spline
-from recon4d.data import write_png, write_video
+from recon4d.core import Camera, InputError, SE3Spline
+from recon4d.data import read_image, write_png, write_video
 from recon4d.data.motion import BackgroundMotion, CameraHealth, CameraSolution, Clip, MaskHealth, Tracks
 from recon4d.data.view import View
 from recon4d.field import Field, RigidWarp
@@ -86,6 +87,44 @@ def test_labels_are_objects_and_soft_edges_are_not(tmp_path):
     assert masked.tolist() == [True]
     (one,), _ = GivenMasks.find(tmp_path / "soft", views_of(tmp_path, 1, video=True)).load(frames, 1, (80, 60))
     np.testing.assert_array_equal(one[0], soft)
+
+
+def of_labels(folder, count):
+    """An image of so many squares, each with a label of its own."""
+    labels = np.zeros((60, 200), np.uint8)
+    for number in range(count):
+        labels[5:30, 10 * number + 1 : 10 * number + 9] = number + 1
+    folder.mkdir()
+    write_png(folder / "0.png", labels)
+    return GivenMasks.find(folder, views_of(folder, 1, video=True))
+
+
+def test_more_labels_than_objects_can_be_are_refused_by_number(tmp_path):
+    most = of_labels(tmp_path / "twelve", 12)
+    assert most.count() == len(most.load(np.array([0]), 1, (200, 60))[0]) == 12
+    more = of_labels(tmp_path / "more", 14)
+    for ask in (more.count, lambda: more.load(np.array([0]), 1, (200, 60))):
+        with pytest.raises(InputError, match=r"more: expected at most 12 objects, got 14 labels\. Fix: join"):
+            ask()
+
+
+def test_masks_are_held_at_the_size_of_the_frames_only(tmp_path, monkeypatch):
+    for number in range(6):
+        write_png(tmp_path / f"{number}.png", mask())
+    held, most = weakref.WeakSet(), [0]
+
+    class Pixels(np.ndarray):
+        __hash__ = object.__hash__
+
+    def read(path):
+        pixels = read_image(path).view(Pixels)
+        held.add(pixels)
+        most[0] = max(most[0], len(held))
+        return pixels
+
+    monkeypatch.setattr("recon4d.pipeline.given_masks.read_image", read)
+    GivenMasks.find(tmp_path, views_of(tmp_path, 6, video=True)).load(np.arange(6), 6, (4, 3))
+    assert most[0] <= 2
 
 
 def test_palette_images_are_labels(tmp_path):
