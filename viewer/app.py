@@ -52,7 +52,7 @@ class Viewer:
         title = "recon4d" if project.folder is None else f"recon4d \u00b7 {project.folder.name}"
         check_host(host), check_port(port)
         self.shared = Shared(project, input_path, memory, lambda: self.link)
-        self.server = Server(host, port, shown(title))
+        self.server = Server(host, port, shown(title), self.shared.transfers)
         self._prepare(self.server.viser)
 
     @property

@@ -19,17 +19,25 @@ from recon4d.viewer.text import escaped, shown
 from recon4d.viewer.wording import hint_of, words
 
 if TYPE_CHECKING:
-    from recon4d.viewer.forms import Form
+    from recon4d.viewer.session import Session
+
+
+class Asking:
+    """What a control knows of the form that it stands in: whose it is, and of which dataclass."""
+
+    session: Session
+    kind: type
+
 
 Getter = Callable[[], Any]
-Maker = Callable[["Form", str, Any, str], Getter]
+Maker = Callable[[Any, str, Any, str], Getter]  # of a form, a name, the value to begin with, a note
 _MANY = 8  # layers, beyond which they are typed
 
 
 def kept(make: Maker) -> Maker:
     """The same control, which gives the value that it began with, to the last bit, until somebody touches it."""
 
-    def made(form: Form, name: str, start: Any, note: str) -> Getter:
+    def made(form: Asking, name: str, start: Any, note: str) -> Getter:
         get = make(form, name, start, note)
         if start is None:
             return get
@@ -39,7 +47,7 @@ def kept(make: Maker) -> Maker:
     return made
 
 
-def selection(form: Form, name: str, start: Any, note: str) -> Getter:
+def selection(form: Asking, name: str, start: Any, note: str) -> Getter:
     """What is selected."""
     if isinstance(start, Selection):
         # An edit that is changed keeps what it was made for, unless the artist says otherwise.
@@ -50,38 +58,38 @@ def selection(form: Form, name: str, start: Any, note: str) -> Getter:
     return form.session.selecting.needed
 
 
-def view(form: Form, name: str, start: Any, note: str) -> Getter:
+def view(form: Asking, name: str, start: Any, note: str) -> Getter:
     """From where the client looks, and when."""
     return lambda: start if isinstance(start, View) else view_of(form.session)
 
 
-def switch(form: Form, name: str, start: Any, note: str) -> Getter:
+def switch(form: Asking, name: str, start: Any, note: str) -> Getter:
     """Yes or no."""
     control = form.session.gui.add_checkbox(words(name), bool(start), hint=hint_of(note))
     return lambda: bool(control.value)
 
 
 @kept
-def whole(form: Form, name: str, start: Any, note: str) -> Getter:
+def whole(form: Asking, name: str, start: Any, note: str) -> Getter:
     """A whole number."""
     control = form.session.gui.add_number(words(name), int(start or 0), step=1, hint=hint_of(note))
     return lambda: int(control.value)
 
 
 @kept
-def number(form: Form, name: str, start: Any, note: str) -> Getter:
+def number(form: Asking, name: str, start: Any, note: str) -> Getter:
     """A number."""
     begin = _first_number(form, name) if start is None else float(start)
     control = form.session.gui.add_number(words(name), begin, step=0.01, hint=hint_of(note))
     return lambda: float(control.value)
 
 
-def _first_number(form: Form, name: str) -> float:
+def _first_number(form: Asking, name: str) -> float:
     clock = form.session.playback
     return {"start": clock.first, "end": clock.last, "time": clock.time, "factor": 1.0, "amount": 1.0}.get(name, 0.1)
 
 
-def choice(form: Form, name: str, start: Any, note: str, options: tuple[Any, ...]) -> Getter:
+def choice(form: Asking, name: str, start: Any, note: str, options: tuple[Any, ...]) -> Getter:
     """One of some words."""
     control = form.session.gui.add_dropdown(
         words(name), options, initial_value=start if start in options else options[0], hint=hint_of(note)
@@ -90,7 +98,7 @@ def choice(form: Form, name: str, start: Any, note: str, options: tuple[Any, ...
 
 
 @kept
-def color(form: Form, name: str, start: Any, note: str) -> Getter:
+def color(form: Asking, name: str, start: Any, note: str) -> Getter:
     """A colour, channels 0 to 1."""
     begin = tuple(round(255 * channel) for channel in start or (0.25, 0.45, 0.85))
     control = form.session.gui.add_rgb(words(name), begin, hint=hint_of(note))
@@ -98,14 +106,14 @@ def color(form: Form, name: str, start: Any, note: str) -> Getter:
 
 
 @kept
-def vector(form: Form, name: str, start: Any, note: str) -> Getter:
+def vector(form: Asking, name: str, start: Any, note: str) -> Getter:
     """Three numbers."""
     control = form.session.gui.add_vector3(words(name), start or (0.0, 0.0, 0.0), step=0.01, hint=hint_of(note))
     return lambda: tuple(float(value) for value in control.value)
 
 
 @kept
-def factors(form: Form, name: str, start: Any, note: str) -> Getter:
+def factors(form: Asking, name: str, start: Any, note: str) -> Getter:
     """A factor, or three along the axes where they differ."""
     begin = start if isinstance(start, tuple) else (float(start or 1.0),) * 3
     control = form.session.gui.add_vector3(words(name), begin, step=0.01, hint=hint_of(note))
@@ -118,7 +126,7 @@ def factors(form: Form, name: str, start: Any, note: str) -> Getter:
 
 
 @kept
-def span(form: Form, name: str, start: Any, note: str) -> Getter:
+def span(form: Asking, name: str, start: Any, note: str) -> Getter:
     """A range of time."""
     clock = form.session.playback
     begin = start if isinstance(start, Span) else Span(clock.first, max(clock.last, clock.first + 1e-3))
@@ -130,7 +138,7 @@ def span(form: Form, name: str, start: Any, note: str) -> Getter:
 
 
 @kept
-def layers(form: Form, name: str, start: Any, note: str) -> Getter:
+def layers(form: Asking, name: str, start: Any, note: str) -> Getter:
     """Layers that are there."""
     gui, names = form.session.gui, [layer.name for layer in form.session.project.state.layers]
     # An edit that is changed may name layers that are gone, as those that it made one of.
@@ -145,7 +153,7 @@ def layers(form: Form, name: str, start: Any, note: str) -> Getter:
 
 
 @kept
-def wholes(form: Form, name: str, start: Any, note: str) -> Getter:
+def wholes(form: Asking, name: str, start: Any, note: str) -> Getter:
     """Whole numbers with commas between."""
     text = ", ".join(str(number) for number in start or ())
     control = form.session.gui.add_text(words(name), text, hint=hint_of(note + " Numbers with commas between."))

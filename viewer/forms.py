@@ -21,7 +21,7 @@ from recon4d.editors.motions import PoseKey
 from recon4d.editors.selections.base import Selection
 from recon4d.editors.values import hints_of
 from recon4d.viewer import fields, names
-from recon4d.viewer.fields import Getter, Maker
+from recon4d.viewer.fields import Asking, Getter, Maker
 from recon4d.viewer.wording import hint_of, notes_of, words
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def can_fill(kind: type) -> bool:
     return all(name not in _OWN and _maker(name, hints[name]) is not None for name in needed)
 
 
-class Form:
+class Form(Asking):
     """The controls of one dataclass, built in the container that is open.
 
     Args:

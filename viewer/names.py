@@ -8,10 +8,10 @@ Does NOT know what edits do with them.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from recon4d.editors import (
     AssetFile,
@@ -24,13 +24,9 @@ from recon4d.editors import (
     Retarget,
     Separate,
 )
+from recon4d.viewer.fields import Asking, Getter
 from recon4d.viewer.text import shown
 from recon4d.viewer.wording import hint_of, words
-
-if TYPE_CHECKING:
-    from recon4d.viewer.forms import Form
-
-Getter = Callable[[], Any]
 
 LAYERS: Mapping[type, tuple[str, ...]] = {
     Attach: ("layer", "to"),
@@ -45,7 +41,7 @@ FILES: Mapping[type, tuple[str, ...]] = {AssetFile: ("path",)}
 _NONE = "\u2014"  # a layer that may be left out
 
 
-def text(form: Form, name: str, start: Any, note: str) -> Getter:
+def text(form: Asking, name: str, start: Any, note: str) -> Getter:
     """The control of a text, by what it names."""
     if name in LAYERS.get(form.kind, ()):
         return _layer(form, name, start, note)
@@ -57,7 +53,7 @@ def text(form: Form, name: str, start: Any, note: str) -> Getter:
     return lambda: str(control.value)
 
 
-def _layer(form: Form, name: str, start: Any, note: str) -> Getter:
+def _layer(form: Asking, name: str, start: Any, note: str) -> Getter:
     names = [layer.name for layer in form.session.project.state.layers]
     # An edit that is changed may name a layer that edits after it have renamed or taken away.
     names += [start] if start and start not in names else []
@@ -67,7 +63,7 @@ def _layer(form: Form, name: str, start: Any, note: str) -> Getter:
     return _of(form, name, options, start, note)
 
 
-def _file(form: Form, name: str, start: Any, note: str) -> Getter:
+def _file(form: Asking, name: str, start: Any, note: str) -> Getter:
     uploads = form.session.shared.uploads
     by_label = {one: uploads.reference(one) for one in uploads.names()}
     if start and start not in by_label.values():
@@ -78,7 +74,7 @@ def _file(form: Form, name: str, start: Any, note: str) -> Getter:
     return _of(form, name, by_label, start or list(by_label.values())[-1], note)
 
 
-def _of(form: Form, name: str, options: Mapping[str, str], start: Any, note: str) -> Getter:
+def _of(form: Asking, name: str, options: Mapping[str, str], start: Any, note: str) -> Getter:
     """A choice among values by their labels, with the present one in force."""
     label = next((one for one, value in options.items() if value == start), next(iter(options)))
     control = form.session.gui.add_dropdown(words(name), tuple(options), initial_value=label, hint=hint_of(note))
@@ -94,7 +90,7 @@ def labelled(values: Iterable[str]) -> dict[str, str]:
     return found
 
 
-def _free_name(form: Form) -> str:
+def _free_name(form: Asking) -> str:
     """A name for a new layer: of the file that is brought in, else plain."""
     uploaded = form.session.shared.uploads.names()
     taken = {layer.name for layer in form.session.project.state.layers}

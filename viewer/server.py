@@ -32,6 +32,7 @@ from recon4d.core import InputError
 from recon4d.viewer.access import Access
 from recon4d.viewer.gate import MAX_MESSAGE, Gate, RefusedError
 from recon4d.viewer.page import branded
+from recon4d.viewer.transfers import Transfers
 
 MAX_CLIENTS = 16
 _BUILDING = threading.Lock()  # while the socket server of websockets is replaced by ours
@@ -67,16 +68,18 @@ class Server:
         host: address to bind to.
         port: port, or the next free one; 0 lets the system choose.
         label: shown at the top of the page.
+        transfers: the account of what browsers send.
 
     Attributes:
         viser: the server itself.
         access: makes links.
     """
 
-    def __init__(self, host: str, port: int, label: str) -> None:
+    def __init__(self, host: str, port: int, label: str, transfers: Transfers) -> None:
         # A browser may leave at any moment: that a message no longer reaches it is no news.
         warnings.filterwarnings("ignore", message="Queued a .* on a closed connection", category=UserWarning)
         self.access = Access(host, port)
+        self._transfers = transfers
         self._connected = 0
         with _BUILDING, _wrapped(self._serve), contextlib.redirect_stdout(io.StringIO()):
             self.viser = viser.ViserServer(host=host, port=port, label=label, verbose=False)
@@ -128,19 +131,8 @@ class Server:
                 await connection.close(1013, "too many browsers")
                 return
             self._connected += 1
-            gate, receive = Gate(), connection.recv
-
-            async def checked(*args: Any, **kwargs: Any) -> Any:
-                raw = await receive(*args, **kwargs)
-                try:
-                    gate.check(raw)
-                except RefusedError as refused:
-                    _log.warning("closed a connection that sent %s", refused)
-                    await connection.close(1008, "refused")
-                    return await receive(*args, **kwargs)  # raises: the connection is closed
-                return raw
-
-            connection.recv = checked  # type: ignore[method-assign]
+            gate = Gate(self._transfers, self._control)
+            connection.recv = _checked(connection, gate)  # type: ignore[method-assign]
             try:
                 await handler(connection)
             except websockets.exceptions.ConnectionClosed:
@@ -151,9 +143,37 @@ class Server:
                 _log.warning("closed a connection whose message could not be handled: %s", type(error).__name__)
                 await connection.close(1008, "refused")
             finally:
+                gate.close()
                 self._connected -= 1
 
         return guarded
+
+    def _control(self, uuid: str) -> Any:
+        """A control of any browser by its id, None where there is none (any more)."""
+        for client in self.viser.get_clients().values():
+            if (found := client.gui._gui_input_handle_from_uuid.get(uuid)) is not None:
+                return found
+        return None
+
+
+def _checked(connection: ServerConnection, gate: Gate) -> Callable[..., Any]:
+    """In place of a connection's `recv`: the next message that the gate lets through."""
+    receive = connection.recv
+
+    async def checked(*args: Any, **kwargs: Any) -> Any:
+        while True:
+            try:
+                async with asyncio.timeout(gate.patience()):
+                    raw = await receive(*args, **kwargs)
+                if gate.check(raw):
+                    return raw
+            except (RefusedError, TimeoutError) as refused:
+                _log.warning("closed a connection that sent %s", str(refused) or "an upload that does not come along")
+                await connection.close(1008, "refused")
+                # Not one message more, though others may have come before the connection was closed.
+                raise connection.protocol.close_exc from None
+
+    return checked
 
 
 _serve_of_websockets = websockets.asyncio.server.serve

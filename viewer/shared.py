@@ -17,6 +17,7 @@ from recon4d.viewer.meshes import MeshCache
 from recon4d.viewer.painter import Painter
 from recon4d.viewer.project import Project
 from recon4d.viewer.space import Space
+from recon4d.viewer.transfers import Transfers
 from recon4d.viewer.uploads import Uploads
 
 
@@ -39,6 +40,7 @@ class Shared:
         self.meshes = MeshCache()
         self.inputs = Inputs(project.scene, project.folder, input_path)
         self.uploads = Uploads(project.folder)
+        self.transfers = Transfers()
         self._confidence: tuple[object, exact.Confidences] | None = None
         self._lock = threading.Lock()
 

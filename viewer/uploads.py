@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import re
 import tempfile
+import threading
 from pathlib import Path
 
 from recon4d.core import InputError
@@ -21,6 +22,7 @@ from recon4d.viewer.gate import MAX_UPLOAD
 FOLDER = "assets"
 SUFFIXES = (".glb", ".ply", ".obj")
 MAX_FILES = 100
+MAX_FOLDER = 2 * 1024 * 1024 * 1024  # bytes of all assets
 _CHECKED_WITH = 1000  # surfels: enough to find out whether the file can be read
 
 
@@ -29,10 +31,13 @@ class Uploads:
 
     Args:
         scene_folder: of the scene; None where nothing can be kept.
+        quota: bytes of all assets.
     """
 
-    def __init__(self, scene_folder: Path | None) -> None:
+    def __init__(self, scene_folder: Path | None, quota: int = MAX_FOLDER) -> None:
         self.folder = None if scene_folder is None else scene_folder / FOLDER
+        self.quota = quota
+        self._one_at_a_time = threading.Lock()
 
     def names(self) -> tuple[str, ...]:
         """The files that are there, by name."""
@@ -68,14 +73,27 @@ class Uploads:
                 got=f"{len(content) / 2**20:.1f} MB",
                 fix="make the asset smaller",
             )
+        with self._one_at_a_time:
+            self._check_room(self.folder, len(content))
+            self.folder.mkdir(exist_ok=True)
+            if self.folder.is_symlink():
+                raise InputError("upload", expected="a folder of the scene", got="a link", fix=f"remove {self.folder}")
+            return self._keep(self.folder, plain, content)
+
+    def _check_room(self, folder: Path, size: int) -> None:
         if len(self.names()) >= MAX_FILES:
             raise InputError(
-                "upload", expected=f"at most {MAX_FILES} assets", got="more", fix=f"remove some from {self.folder}"
+                "upload", expected=f"at most {MAX_FILES} assets", got="more", fix=f"remove some from {folder}"
             )
-        self.folder.mkdir(exist_ok=True)
-        if self.folder.is_symlink():
-            raise InputError("upload", expected="a folder of the scene", got="a link", fix=f"remove {self.folder}")
-        return self._keep(self.folder, plain, content)
+        # Everything counts that lies there, whoever has put it there.
+        taken = sum(path.lstat().st_size for path in folder.rglob("*")) if folder.is_dir() else 0
+        if taken + size > self.quota:
+            raise InputError(
+                "upload",
+                expected=f"assets of at most {self.quota / 2**20:.0f} MB together",
+                got=f"{(taken + size) / 2**20:.1f} MB",
+                fix=f"remove some from {folder}",
+            )
 
     def _keep(self, folder: Path, plain: str, content: bytes) -> str:
         suffix = Path(plain).suffix.lower()

@@ -6,16 +6,21 @@ import asyncio
 import contextlib
 import http.client
 import json
+import logging
 import struct
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
+import trimesh
 import websockets
 
 from recon4d.viewer import Viewer
 from recon4d.viewer.gate import MAX_MESSAGE
 from recon4d.viewer.server import MAX_CLIENTS
+from recon4d.viewer.uploads import Uploads
+from tests.viewer.browser import until
 from tests.viewer.hostile import camera_message, closing_code, get, invited, said, socket
 
 
@@ -116,6 +121,55 @@ def test_malformed_messages_close_their_own_socket_only(viewer: Viewer, raw: str
 
     assert asyncio.run(attempt()) in (1008, 1009)
     assert still_serves(viewer)
+
+
+@pytest.mark.parametrize(
+    ("kind", "updates"),
+    [
+        ("GuiSliderMessage", {"update_cb": 3, "removed": True}),
+        ("GuiSliderMessage", {"value": 0.5, "sync_cb": "x"}),
+        ("GuiSliderMessage", {"value": "x"}),
+        ("GuiSliderMessage", {"value": [1, 2]}),
+        ("GuiRgbMessage", {"value": [1, 2]}),
+        ("GuiRgbMessage", {"value": 3}),
+        ("GuiUploadButtonMessage", {"value": "x"}),
+        ("GuiCheckboxMessage", {"value": None}),
+        ("GuiDropdownMessage", {"value": "a tool that is none"}),
+        ("GuiButtonGroupMessage", {"value": "Explode"}),
+        ("GuiNumberMessage", {"value": -1e300}),
+    ],
+)
+def test_controls_take_what_the_page_gives_them_and_nothing_else(
+    viewer: Viewer, kind: str, updates: dict[str, Any], capfd: Any, caplog: Any
+):
+    """Neither viser's own attributes nor values of other types; and whoever tries writes one line of the log."""
+
+    async def attempt() -> tuple[str, int | None]:
+        async with socket(viewer.server, cookie=invited(viewer.server)) as connection:
+            await connection.send(camera_message())
+            uuid = control_of(await said(connection, kind.encode()), kind)
+            for _ in range(5):
+                await connection.send(
+                    msgspec.msgpack.encode({"type": "GuiUpdateMessage", "uuid": uuid, "updates": updates})
+                )
+            return uuid, await closing_code(connection, seconds=1.5)
+
+    uuid, code = asyncio.run(attempt())
+    assert code in (1008, None)
+    assert code == 1008 or updates.keys() == {"value"}
+    assert still_serves(viewer)
+    assert uuid
+    assert "Traceback" not in capfd.readouterr().err
+    assert not [record for record in caplog.records if record.levelno >= logging.ERROR]
+    assert len([record for record in caplog.records if record.name.startswith("recon4d.viewer")]) <= 1
+
+
+def control_of(messages: bytes, kind: str) -> str:
+    """The id of the first control of a kind."""
+    for message in msgspec.msgpack.decode(messages)["messages"]:
+        if message["type"] == kind:
+            return str(message["uuid"])
+    raise AssertionError(f"there is no {kind}")
 
 
 def test_nobody_can_open_a_tunnel(viewer: Viewer):
@@ -228,7 +282,7 @@ def test_an_upload_through_the_page_is_checked(viewer: Viewer):
         async with socket(viewer.server, cookie=invited(viewer.server)) as connection:
             await connection.send(camera_message())
             # The upload button's id is in the messages that build the page.
-            uuid = upload_button(await said(connection, b"GuiUploadButtonMessage"))
+            uuid = control_of(await said(connection, b"GuiUploadButtonMessage"), "GuiUploadButtonMessage")
             content = glb(BOMB, b"\0" * 12)
             start = {
                 "type": "FileTransferStartUpload",
@@ -256,9 +310,32 @@ def test_an_upload_through_the_page_is_checked(viewer: Viewer):
     assert still_serves(viewer)
 
 
-def upload_button(messages: bytes) -> str:
-    """The id of the upload button."""
-    for message in msgspec.msgpack.decode(messages)["messages"]:
-        if message["type"] == "GuiUploadButtonMessage":
-            return str(message["uuid"])
-    raise AssertionError("there is no upload button")
+def test_a_browser_that_stops_in_the_middle_of_a_file_is_let_go(viewer: Viewer, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("recon4d.viewer.transfers.PATIENCE", 1.0)
+    transfers = viewer.shared.transfers
+
+    async def attempt() -> int | None:
+        async with socket(viewer.server, cookie=invited(viewer.server)) as connection:
+            await connection.send(camera_message())
+            uuid = control_of(await said(connection, b"GuiUploadButtonMessage"), "GuiUploadButtonMessage")
+            start = {"type": "FileTransferStartUpload", "source_component_uuid": uuid, "transfer_uuid": "t1"}
+            start |= {"filename": "a.glb", "mime_type": "", "part_count": 2, "size_bytes": 2**20}
+            await connection.send(msgspec.msgpack.encode(start))
+            return await closing_code(connection)
+
+    assert asyncio.run(attempt()) == 1008
+    until(lambda: transfers.held == 0, "the account to be cleared", 10)
+    assert still_serves(viewer)
+
+
+def test_assets_have_a_quota(tmp_path: Path):
+    from recon4d.core import InputError
+
+    uploads, content = Uploads(tmp_path, quota=1500), trimesh.creation.box().export(file_type="glb")
+    assert 600 < len(content) < 1400
+    assert uploads.take("box.glb", content) == "box.glb"
+    with pytest.raises(InputError, match="together"):
+        uploads.take("more.glb", content)
+    assert uploads.names() == ("box.glb",)
+    (tmp_path / "assets" / "box.glb").unlink()
+    uploads.take("more.glb", content)

@@ -9,6 +9,7 @@ from recon4d.editors.edits.base import Edit
 from recon4d.editors.history import Replace
 from recon4d.editors.keys import Span
 from recon4d.viewer.forms import Form, can_fill
+from recon4d.viewer.panels.incoming import on_file
 from recon4d.viewer.text import escaped, shown
 from recon4d.viewer.uploads import SUFFIXES
 from recon4d.viewer.wording import notes_of, summary_of, words
@@ -71,7 +72,7 @@ class EditPanel:
         self.cancel.on_click(guarded(lambda _: self._stop_changing()))
         self.move.on_click(guarded(lambda _: self._move(self.move.value)))
         self.scale.on_click(guarded(lambda _: bench.gizmo.scale(float(self.factor.value))))
-        self.upload.on_upload(guarded(lambda _: self._take_file()))
+        on_file(session, self.upload, self._take_file)
         self.place.on_click(guarded(lambda _: bench.tools.take("Handles")))
         self.pins.on_update(guarded(lambda _: setattr(bench.handles, "pins", bool(self.pins.value))))
         self.deform.on_click(guarded(lambda _: self._deform(self.deform.value)))
@@ -150,13 +151,8 @@ class EditPanel:
         span = self.form.peek("during")
         return span if isinstance(span, Span) else None
 
-    def _take_file(self) -> None:
-        file = self.upload.value
-        notice = self.session.notify("Reading the file", shown(file.name), seconds=None)
-        try:
-            name = self.session.shared.uploads.take(file.name, file.content)
-        finally:
-            notice.remove()
-        self.session.notify("The file is here", f"{name}: choose Insert under Edit to put it into the scene.")
+    def _take_file(self, name: str, content: bytes) -> None:
+        kept = self.session.shared.uploads.take(name, content)
+        self.session.notify("The file is here", f"{kept}: choose Insert under Edit to put it into the scene.")
         if self.form is not None and self._changing is None:
             self._open(self.kinds[self.kind.value])
