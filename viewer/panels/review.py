@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recon4d.core import InputError
+from recon4d.core import Camera, InputError
 from recon4d.export.pose_track import fitted_to
 from recon4d.viewer import exact
 from recon4d.viewer.inputs import laid_in, wiped
 from recon4d.viewer.measuring import Tape
 from recon4d.viewer.painter import Wish
+from recon4d.viewer.source_clock import source_frame
 from recon4d.viewer.stage import MAX_SIDE
 from recon4d.viewer.text import escaped
 
@@ -50,9 +51,13 @@ class ReviewPanel:
         """Say what is measured."""
         self.length.content = escaped(self.tape.words()) if self.measure.value else "Distances on the surface."
 
-    def _camera(self) -> Any:
-        clock, view = self.session.playback, self.session.project.view
-        return view.cameras[min(clock.frame, len(view.cameras) - 1)]
+    def _filmed(self) -> int:
+        """The frame of the film that the present moment shows, whatever edits have done to the time."""
+        project, clock = self.session.project, self.session.playback
+        return source_frame(project.scene, project.stack, clock.nearest_frame_time())
+
+    def _camera(self) -> Camera:
+        return self.session.project.scene.cameras[self._filmed()]
 
     def look(self) -> None:
         """Stand where the input camera stood at the present moment."""
@@ -73,9 +78,9 @@ class ReviewPanel:
         session.changed()
 
     def _frame(self) -> np.ndarray:
-        clock = self.session.playback
-        step = (clock.last - clock.first) / max(len(clock.frame_times) - 1, 1)
-        return self.session.shared.inputs.frame(clock.nearest_frame_time(), step)
+        times = self.session.project.scene.frame_times
+        step = float(times[-1] - times[0]) / max(len(times) - 1, 1)
+        return self.session.shared.inputs.frame(float(times[self._filmed()]), step)
 
     def _draw(self) -> None:
         """Ask the painter for both, with a line between them."""
@@ -83,12 +88,15 @@ class ReviewPanel:
         share = min(1.0, MAX_SIDE / max(page.image_width, page.image_height, 1))
         width, height = max(1, round(page.image_width * share)), max(1, round(page.image_height * share))
         own, look, time = self._camera(), replace(session.look, guesses=False), session.playback.nearest_frame_time()
-        view, place = session.project.view, float(self.wipe.value)
+        view, place, frames = session.project.view, float(self.wipe.value), []
+        if not session.attempt(lambda: frames.append(self._frame())):
+            session.comparing, self.compare.value = None, False
+            return
 
         def draw(w: int, h: int) -> exact.Picture:
             fitted = fitted_to(own, w, h)
             picture = exact.draw(view, time, fitted, look)
-            return wiped(picture, laid_in(self._frame(), own, fitted), place)
+            return wiped(picture, laid_in(frames[0], own, fitted), place)
 
         session.stage.painter.wish(session.client.client_id, Wish(width, height, draw, session.stage.show_picture))
 
