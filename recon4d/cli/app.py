@@ -99,7 +99,7 @@ def reconstruct(
         masks: auto; none (the whole picture is one scene); the path of masks, white = subject, as a folder or video
             (several labels, or one folder for each, are several objects); or sam2:FOLDER, weights of a learned model.
         depth: none; file (the data set's own depth maps); a folder of depth maps (camera z, 0 = unknown); or
-            depth-anything:FOLDER, dpt:FOLDER, zoedepth:FOLDER, weights of a learned model. Only what is nearer counts.
+            depth-anything:FOLDER, dpt:FOLDER, zoedepth:FOLDER, weights of a learned model.
         preset: draft (a first look), standard, or high (slow).
         device: where the fit runs.
         keep_out: every so many frames one is kept out of the fit to measure by: a number, none, or auto (10 for 20

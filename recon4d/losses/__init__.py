@@ -5,6 +5,7 @@ Nothing here renders, warps, reads files or changes its inputs.  To add a loss: 
 export here, and tests with a hand-computed value, `gradcheck` and the input at which it is zero.
 """
 
+from recon4d.losses.depth import inverse_depth_error as inverse_depth_error
 from recon4d.losses.depth import relative_depth_error as relative_depth_error
 from recon4d.losses.motion import flow_error as flow_error
 from recon4d.losses.motion import track_error as track_error

@@ -1,6 +1,7 @@
 """Depth maps for the fit: those of the data set, those that the user gives, or a learned model's.
 
-They only say what is nearer: scale and shift of every frame stay open.  Does NOT bring them to the scene's scale.
+Those of a data set with cameras are in its units; others are in units of their own; and most learned models tell only
+what is nearer.  Does NOT bring them to the scene's scale.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float16, Float32
+from jaxtyping import Bool, Float32
 
 from recon4d.core import InputError
 from recon4d.data import View
@@ -22,10 +23,10 @@ from recon4d.data.view import ARRAY_SUFFIXES
 from recon4d.pipeline.given_masks import by_frame
 from recon4d.pipeline.settings import is_learned
 from recon4d.pipeline.stages import StageRecord
+from recon4d.train.capture import DepthKind
 
-InverseDepth = Float16[np.ndarray, "h w"]
+InverseDepth = Float32[np.ndarray, "h w"]
 _SUFFIXES = {*ARRAY_SUFFIXES, *IMAGE_SUFFIXES}
-_MOST = 6e4  # 16 bits hold no more.
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,15 +84,31 @@ class GivenDepth:
         return loaded
 
 
+@dataclass(frozen=True, eq=False)
+class FoundDepth:
+    """Inverse depth of each frame, None for those without, and what is known of its units."""
+
+    maps: list[InverseDepth | None]
+    kind: DepthKind
+
+
+_UNITS: dict[DepthKind, str] = {
+    "metric": "the scene's",
+    "scaled": "of each frame's own",
+    "relative": "none: it tells what is nearer",
+}
+
+
 def find_depth(
     clip: Clip,
     views: Sequence[View],
     given: GivenDepth | None,
     depth: str,
+    posed: bool,
     used: Bool[np.ndarray, " t"],
     cache: StageCache,
     progress: Progress,
-) -> tuple[list[InverseDepth | None] | None, StageRecord]:
+) -> tuple[FoundDepth | None, StageRecord]:
     """Inverse depth of the frames that are fitted, and how it came about.
 
     Args:
@@ -99,6 +116,7 @@ def find_depth(
         views: of the source.
         given: files, where there are some.
         depth: what was asked for: `ADAPTER:FOLDER` where no files are given.
+        posed: the data set's cameras are used, so that its depth maps are in the scene's units.
         used: [T] the frames that need it.
         cache: keeps what a learned model has said.
         progress: told how far it is.
@@ -115,7 +133,9 @@ def find_depth(
             maps[t] = loaded
         known = sum(one is not None for one in maps)
         why = "the data set has it" if given.where == "file" else "given"
-        return maps, StageRecord("depth", f"{known} depth maps", why, (("frames fitted", str(len(rows))),))
+        kind: DepthKind = "metric" if given.where == "file" and posed else "scaled"
+        facts = (("frames fitted", str(len(rows))), ("units", _UNITS[kind]))
+        return FoundDepth(maps, kind), StageRecord("depth", f"{known} depth maps", why, facts)
     assert is_learned(depth)
     try:
         weights = open_weights(depth, makes="depth")
@@ -123,14 +143,15 @@ def find_depth(
         text = f"depth was left out: {error}"
         return None, StageRecord("depth", "none", "the model cannot be used", (), (text,), confident=False)
     found = learned_depth(clip, weights, frames=used, work=cache, progress=progress)
-    maps = [found.inverse[t] if used[t] else None for t in range(len(clip))]
-    facts = (("frames fitted", str(len(rows))), ("metres", "known" if found.metric else "unknown"))
-    why = "a learned model guesses what is nearer; the fit weighs it lightly"
-    return maps, StageRecord("depth", found.model, why, facts)
+    guessed = [found.at(t) if used[t] else None for t in range(len(clip))]
+    kind = "scaled" if found.metric else "relative"
+    facts = (("frames fitted", str(len(rows))), ("units", _UNITS[kind]))
+    why = "a learned model guesses it from each picture alone"
+    return FoundDepth(guessed, kind), StageRecord("depth", found.model, why, facts)
 
 
 def _inverse(depth: Float32[np.ndarray, "h w"], size: tuple[int, int], path: Path) -> InverseDepth:
-    """1 / z over its median, of the nearest pixels."""
+    """1 / z of the nearest pixels."""
     import cv2
 
     height, width = depth.shape
@@ -143,9 +164,4 @@ def _inverse(depth: Float32[np.ndarray, "h w"], size: tuple[int, int], path: Pat
         )
     if (width, height) != size:
         depth = np.asarray(cv2.resize(depth, size, interpolation=cv2.INTER_NEAREST), np.float32)
-    known = depth > 0
-    if not known.any():
-        return np.full(depth.shape, np.nan, np.float16)
-    middle = float(np.median(depth[known]))
-    inverse = np.divide(middle, depth, out=np.full_like(depth, np.nan), where=known)
-    return np.minimum(inverse, _MOST).astype(np.float16)
+    return np.divide(1, depth, out=np.full_like(depth, np.nan), where=depth > 0)

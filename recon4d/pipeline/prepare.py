@@ -31,7 +31,7 @@ from recon4d.data.motion import (
 )
 from recon4d.data.motion.sharpness import BLURRED, clip_blur
 from recon4d.data.motion.stage import Progress, array_digest
-from recon4d.pipeline.depth import InverseDepth
+from recon4d.pipeline.depth import FoundDepth
 from recon4d.pipeline.settings import MOTION_PERCENT, ReconstructSettings, is_learned
 from recon4d.pipeline.source import Source
 from recon4d.pipeline.stages import StageRecord
@@ -51,7 +51,7 @@ class Prepared:
         solution: cameras.
         tracks: of objects and of a background that is part of the scene; None where nothing can be followed.
         roots: of objects that turn in the solution's world, where that is known.
-        depths: inverse depth of frames, up to a scale and a shift of each; None where there is none.
+        depth: of the frames that are fitted; None where there is none.
     """
 
     clip: Clip
@@ -60,7 +60,7 @@ class Prepared:
     solution: CameraSolution
     tracks: Tracks | None
     roots: tuple[SE3Spline | None, ...] = ()
-    depths: list[InverseDepth | None] | None = None
+    depth: FoundDepth | None = None
 
 
 def read_clip(

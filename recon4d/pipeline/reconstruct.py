@@ -22,6 +22,7 @@ from recon4d.data.files import StorageError, disk_error, read_json
 from recon4d.data.motion import StageCache
 from recon4d.data.motion.cameras.record import MAY_TURN
 from recon4d.pipeline import assemble, events, placing, prepare, resources, second_look, work
+from recon4d.pipeline.depth import FoundDepth, find_depth
 from recon4d.pipeline.finish import Outcome, write_result
 from recon4d.pipeline.run import Clock, Run
 from recon4d.pipeline.settings import ReconstructSettings
@@ -170,9 +171,17 @@ def _work_through(run: Run) -> Outcome:
                 run.done(record)
         if all(record.confident for record in run.records if record.stage == "subject"):
             run.withdraw(MAY_TURN)
-    known = prepare.Prepared(clip, objects, mask_health, solution, tracks, roots)
     has_test = bool(source.posed and source.dataset.split("test"))
     split = split_frames(clip, settings, posed=source.posed, has_test=has_test)
+    depth: FoundDepth | None = None
+    if settings.depth != "none":
+        with run.stage("depth") as tell:
+            used = np.array(split.fitted)
+            depth, record = find_depth(
+                clip, source.views, source.depth, settings.depth, source.posed, used, cache, tell
+            )
+            run.done(record)
+    known = prepare.Prepared(clip, objects, mask_health, solution, tracks, roots, depth)
     capture, warnings = assemble.assemble(source, settings, known, background, split)
     with run.stage("fit"):
         fitted = fit(
@@ -220,7 +229,10 @@ def _identity(source: Source, settings: ReconstructSettings, config: FitConfig) 
     fit_settings = asdict(config)
     for name in ("checkpoint_seconds", "snapshot_every"):
         del fit_settings[name]
-    shown = asdict(settings) | {"masks": "given" if source.masks is not None else settings.masks}
+    shown = asdict(settings) | {
+        "masks": "given" if source.masks is not None else settings.masks,
+        "depth": "given" if source.depth is not None else settings.depth,
+    }
     document = {
         "recon4d": recon4d.__version__,
         "input": source.digest,

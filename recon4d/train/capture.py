@@ -12,13 +12,14 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float16, Float32, UInt8
+from jaxtyping import Bool, Float32, UInt8
 
 from recon4d.core import Camera, InputError, SE3Spline
 from recon4d.data import Dataset, View
 from recon4d.data.motion import Tracks
 
 BackgroundKind = Literal["none", "static", "camera"]
+DepthKind = Literal["relative", "scaled", "metric"]
 BACKGROUND_KINDS: tuple[BackgroundKind, ...] = ("none", "static", "camera")
 _SUBJECT = 128
 
@@ -40,8 +41,10 @@ class Capture:
         roots: world_from_root over time of each object, where its turning and place are known; None, or fewer, where
             they are to be found from the masks.
         tracks: points followed through the frames, in pixels of the images; None where there are none.
-        depths: [H, W] inverse depth of each frame up to a scale > 0 and a shift of its own, NaN where it is unknown;
-            None for a frame, or for all, where there is none.
+        depths: [H, W] inverse depth of each frame, NaN where it is unknown; None for a frame, or for all, where there
+            is none.
+        depth_kind: "metric": in 1 / scene units; "scaled": up to a scale of each frame; "relative": up to a scale and
+            a shift.
         points: [P, 3] scene points of structure from motion, None where there are none.
         point_colors: [P, 3] display sRGB of the points in [0, 1].
         refine_cameras: whether poses and focal length are uncertain, and may be corrected while fitting.
@@ -57,7 +60,8 @@ class Capture:
     background: BackgroundKind = "none"
     roots: tuple[SE3Spline | None, ...] = ()
     tracks: Tracks | None = None
-    depths: Sequence[Float16[np.ndarray, "h w"] | None] | None = None
+    depths: Sequence[Float32[np.ndarray, "h w"] | None] | None = None
+    depth_kind: DepthKind = "relative"
     points: Float32[np.ndarray, "p 3"] | None = None
     point_colors: Float32[np.ndarray, "p 3"] | None = None
     refine_cameras: bool = False
@@ -113,7 +117,8 @@ class Capture:
 
     def fingerprint(self) -> str:
         """SHA-256 of everything that a fit sees."""
-        digest = hashlib.sha256(repr((self.times, self.fitted, self.background, self.refine_cameras)).encode())
+        settled = (self.times, self.fitted, self.background, self.refine_cameras, self.depth_kind)
+        digest = hashlib.sha256(repr(settled).encode())
         for arrays in (self.images, *self.masks):
             for array in arrays:
                 digest.update(np.ascontiguousarray(array).data)

@@ -57,7 +57,7 @@ class Weights:
         rank: number of modes of the bones' motion, in sizes of the subject.
         smoothness: neighbouring surfels against one smooth surface, after `FitConfig.surface_from`.
         tracks: tracked against predicted motion of pixels, in percent of the image.
-        depth: rendered against given inverse depth, each frame's with mean 0 and deviation 1.
+        depth: rendered against given inverse depth, in standard deviations of each frame's.
         residual: mean square of the displacements that bones cannot make, in sizes of the subject.
         cameras: size and roughness of the corrections of cameras.
     """

@@ -205,7 +205,8 @@ def train_step(state: State, capture: Capture, frames: Frames, objective: Object
         loss = loss + _GEOMETRY_EVERY * objective.image(output, target, masks)[0]
     if step % _GEOMETRY_EVERY == 0:
         whole = frames.background != "none"
-        loss = loss + _GEOMETRY_EVERY * objective.depth(output, frame.depth(box), masks, whole=whole)
+        error = objective.depth(output, frame.depth(box), masks, capture.depth_kind, whole=whole)
+        loss = loss + _GEOMETRY_EVERY * error
     if surface and (not subject.is_refined or step % _GEOMETRY_EVERY == 0):
         loss = loss + objective.surface(output, view, subject.size, _distance(view, posed[0].surfels))
     if config.weights.alone and frames.background != "none" and frames.objects and step % _ALONE_EVERY == 0:

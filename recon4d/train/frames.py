@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float16, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from recon4d.core import Camera, InputError
@@ -22,6 +22,7 @@ Box = tuple[int, int, int, int]
 """First column, first row, width, height."""
 
 _MARGIN, _LEAST_MARGIN = 0.15, 6
+_ALIGNED = 64  # Bytes.
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,7 +36,7 @@ class Frame:
         pixels: [H, W, 4] colour times coverage, and coverage: of all objects, or 255 where there is a background.
         masks: [O, H, W] coverage of each object.
         box: the objects with a margin; the whole image where there is a background.
-        inverse_depth: [H, W] up to scale and shift, NaN where unknown; None where there is none.
+        inverse_depth: [H, W] as in `Capture.depths`; None where there is none.
     """
 
     index: int
@@ -44,7 +45,7 @@ class Frame:
     pixels: UInt8[Tensor, "h w 4"]
     masks: UInt8[Tensor, "o h w"]
     box: Box
-    inverse_depth: Float16[Tensor, "h w"] | None = None
+    inverse_depth: Float[Tensor, "h w"] | None = None
 
     def target(
         self, background: Float[Tensor, " 3"], *, whole: bool
@@ -60,7 +61,7 @@ class Frame:
 
     def depth(self, box: Box) -> Float[Tensor, "h w 1"] | None:
         """Inverse depth in a box."""
-        return None if self.inverse_depth is None else cut(self.inverse_depth, box).float()[..., None]
+        return None if self.inverse_depth is None else cut(self.inverse_depth, box)[..., None]
 
     def of_object(self, number: int) -> Frame:
         """The same image of one object alone: colours multiplied by its mask."""
@@ -101,6 +102,7 @@ def load_frames(capture: Capture, factors: Sequence[int]) -> Frames:
     """
     whole = capture.background != "none"
     levels: dict[int, list[Frame]] = {factor: [] for factor in {1, *factors}}
+    store = _Store.of(capture, tuple(levels))
     seen = [False] * len(capture.masks)
     for index in range(len(capture)):
         if not capture.fitted[index]:
@@ -113,6 +115,7 @@ def load_frames(capture: Capture, factors: Sequence[int]) -> Frames:
         camera = capture.cameras[index].to(torch.float32)
         for factor in levels:
             frame = _frame(index, capture.times[index], camera, pixels, torch.from_numpy(stack), factor, whole=whole)
+            frame = replace(frame, pixels=store.keep(frame.pixels), masks=store.keep(frame.masks))
             levels[factor].append(replace(frame, inverse_depth=_inverse_depth(capture, frame)))
     for number, present in enumerate(seen):
         if not present:
@@ -123,6 +126,33 @@ def load_frames(capture: Capture, factors: Sequence[int]) -> Frames:
                 fix="correct the masks",
             )
     return Frames({factor: tuple(frames) for factor, frames in levels.items()}, len(seen), capture.background)
+
+
+class _Store:
+    """One piece of memory for all images.
+
+    Between images that stay, the larger ones that are made on the way and dropped would leave holes, which took as much
+    again as the images themselves.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.bytes, self.used = torch.empty(size, dtype=torch.uint8), 0
+
+    @staticmethod
+    def of(capture: Capture, factors: Sequence[int]) -> _Store:
+        """Room for the fitted frames at all sizes."""
+        size, planes = 0, 4 + len(capture.masks)
+        for image, fitted in zip(capture.images, capture.fitted, strict=True):
+            height, width = image.shape[:2]
+            for factor in factors if fitted else ():
+                size += planes * max(1, height // factor) * max(1, width // factor) + 2 * _ALIGNED
+        return _Store(size)
+
+    def keep(self, image: UInt8[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
+        """A copy in the store."""
+        kept = self.bytes[self.used : self.used + image.numel()].view(image.shape)
+        self.used += -(-image.numel() // _ALIGNED) * _ALIGNED
+        return kept.copy_(image)
 
 
 def frames_on(frames: Frames, device: torch.device) -> Frames:
@@ -181,14 +211,14 @@ def _frame(
     return Frame(index, time, camera, pixels, masks, box)
 
 
-def _inverse_depth(capture: Capture, frame: Frame) -> Float16[Tensor, "h w"] | None:
+def _inverse_depth(capture: Capture, frame: Frame) -> Float[Tensor, "h w"] | None:
     """Of the nearest pixels: means across an edge are depths that nothing has."""
     known = None if capture.depths is None else capture.depths[frame.index]
     if known is None:
         return None
     (height, width), (rows, columns) = known.shape, (frame.camera.height, frame.camera.width)
     down, across = ((np.arange(n) + 0.5) * (size / n) for n, size in ((rows, height), (columns, width)))
-    return torch.from_numpy(known[np.ix_(down.astype(int), across.astype(int))].astype(np.float16))
+    return torch.from_numpy(known[np.ix_(down.astype(int), across.astype(int))])
 
 
 def _shrunk(planes: UInt8[Tensor, "c h w"], size: tuple[int, int]) -> UInt8[Tensor, "c h2 w2"]:

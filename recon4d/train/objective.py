@@ -10,6 +10,7 @@ from recon4d import losses
 from recon4d.core import Camera, Surfels, quaternion
 from recon4d.render import RasterOutput
 from recon4d.train import kernels
+from recon4d.train.capture import DepthKind
 from recon4d.train.config import FitConfig
 from recon4d.train.moving_object import MovingObject
 from recon4d.train.part import Part, Posed
@@ -62,15 +63,17 @@ class Objective:
         output: RasterOutput,
         inverse: Float[Tensor, "h w 1"] | None,
         masks: list[Float[Tensor, "h w 1"]],
+        kind: DepthKind,
         *,
         whole: bool,
     ) -> Float[Tensor, ""]:
-        """Loss against a depth map that knows no scale; 0 where there is none.
+        """Loss against a depth map; 0 where there is none.
 
         Args:
             output: of the surfels that carry the geometry.
             inverse: of this view.
             masks: coverage of each object.
+            kind: of the map.
             whole: the background belongs to the scene, so that all of the view counts.
         """
         if inverse is None or not self.config.weights.depth:
@@ -78,7 +81,10 @@ class Objective:
         sure = output.alpha.detach()
         sure = torch.where(sure > _COVERED, sure, 0)
         covered = sure if whole or not masks else sure * torch.stack(masks).amax(0)
-        return self.config.weights.depth * losses.relative_depth_error(output.depth, inverse, covered)
+        if kind == "relative":
+            return self.config.weights.depth * losses.relative_depth_error(output.depth, inverse, covered)
+        error = losses.inverse_depth_error(output.depth, inverse, covered, units_known=kind == "metric")
+        return self.config.weights.depth * error
 
     def surface(self, output: RasterOutput, camera: Camera, size: float, distance: float) -> Float[Tensor, ""]:
         """Losses of the surface that one view shows.

@@ -1,4 +1,4 @@
-"""The depth loss that leaves scale and shift open."""
+"""The depth losses: the one that leaves scale and shift open, and those that know more."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recon4d.losses import relative_depth_error
+from recon4d.losses import inverse_depth_error, relative_depth_error
 
 HEIGHT, WIDTH = 24, 32
 
@@ -140,3 +140,69 @@ def test_the_weight_is_a_constant_and_chooses_pixels():
     assert loss.item() == pytest.approx(0, abs=1e-12)
     loss.backward()
     assert weight.grad is None
+
+
+@settings(deadline=None, max_examples=40)
+@given(scale=st.floats(1e-3, 1e3), seed=st.integers(0, 99))
+def test_what_is_known_of_units_counts(scale: float, seed: int):
+    depth, other = relief(seed), relief(seed + 1)
+    for units_known in (False, True):
+        assert inverse_depth_error(depth, 1 / depth, units_known=units_known).item() == pytest.approx(0, abs=1e-12)
+    assert inverse_depth_error(depth, scale / depth, units_known=False).item() == pytest.approx(0, abs=1e-12)
+    assert inverse_depth_error(depth, 1.2 / depth, units_known=True).item() > 0.1
+    # A shift is what only the relative loss leaves open: it changes how deep the relief is.
+    assert relative_depth_error(depth, 1 / depth + 0.3).item() == pytest.approx(0, abs=1e-12)
+    assert inverse_depth_error(depth, 1 / depth + 0.3, units_known=False).item() > 1e-3
+    expected = inverse_depth_error(depth, 1 / other, units_known=False).item()
+    assert inverse_depth_error(depth, scale / other, units_known=False).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_known_units_by_hand():
+    inverse = torch.ones(1, 64, 1, dtype=torch.float64)
+    inverse[:, 32:] = 2
+    # Deviation .5: all of the pixels are .2 of it too near.
+    assert inverse_depth_error(1 / (inverse + 0.1), inverse, units_known=True).item() == pytest.approx(0.2**2 / 2)
+    flat = torch.ones_like(inverse)
+    assert inverse_depth_error(1 / (flat + 0.001), flat, units_known=True).item() == pytest.approx(0.1**2 / 2)
+    assert inverse_depth_error(1 / flat, 7 * flat, units_known=False).item() == pytest.approx(0, abs=1e-12)
+
+
+@pytest.mark.parametrize("units_known", [False, True])
+def test_gradients_where_units_are_known(units_known: bool):
+    rows, columns = slice(0, HEIGHT, 4), slice(0, WIDTH, 5)
+    depth = relief()[rows, columns].clone().requires_grad_()
+    target = (1 / relief(5))[rows, columns].clone()
+    target[2, 1:4] = torch.nan
+
+    def loss(z: torch.Tensor) -> torch.Tensor:
+        return inverse_depth_error(z, target, units_known=units_known, delta=10.0)
+
+    (gradient,) = torch.autograd.grad(loss(depth), depth)
+    assert (gradient[2, 1:4] == 0).all()
+    if units_known:
+        assert torch.autograd.gradcheck(loss, (depth,))
+
+
+@pytest.mark.parametrize("units_known", [False, True])
+def test_descent_brings_back_how_deep_the_relief_is(units_known: bool):
+    target = 1 / relief(2)
+    depth = (3 + 0.1 * (relief(7) - 3)).requires_grad_()
+    optimizer = torch.optim.Adam([depth], lr=0.02)
+    for _ in range(300):
+        optimizer.zero_grad()
+        inverse_depth_error(depth, target if units_known else 5 * target, units_known=units_known).backward()
+        optimizer.step()
+    ratio = depth.detach() * target
+    assert float(ratio.std() / ratio.mean()) < 0.01
+    assert not units_known or float(ratio.mean()) == pytest.approx(1, abs=0.01)
+
+
+@pytest.mark.parametrize("inverse", [torch.full((4, 5, 1), torch.nan), torch.zeros(4, 5, 1)])
+@pytest.mark.parametrize("units_known", [False, True])
+def test_nothing_known_is_finite(inverse: torch.Tensor, units_known: bool):
+    depth = torch.full((4, 5, 1), 2.0, requires_grad=True)
+    loss = inverse_depth_error(depth, inverse, units_known=units_known)
+    loss.backward()
+    assert loss.isfinite()
+    assert depth.grad is not None
+    assert depth.grad.isfinite().all()

@@ -153,10 +153,10 @@ def test_a_capture_with_depth_of_another_size_is_refused():
     with pytest.raises(InputError, match="Capture frame 1: expected an image, a camera, masks and depth of one size"):
         Capture(
             images=images, masks=[tiny.masks_of(images)], times=(0.0, 1.0), cameras=tuple(cameras),
-            fitted=(True, True), depths=[None, np.ones((12, 24), np.float16)],
+            fitted=(True, True), depths=[None, np.ones((12, 24), np.float32)],
         )  # fmt: skip
     capture = Capture(
         images=images, masks=[tiny.masks_of(images)], times=(0.0, 1.0), cameras=tuple(cameras), fitted=(True, True)
     )
-    other = replace(capture, depths=[None, np.ones((24, 24), np.float16)])
+    other = replace(capture, depths=[None, np.ones((24, 24), np.float32)])
     assert capture.fingerprint() != other.fingerprint()
