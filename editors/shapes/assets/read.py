@@ -12,17 +12,19 @@ import torch
 from jaxtyping import Float64, Int64
 
 from recon4d import scene as scenes
-from recon4d.core import InputError, Similarity, quaternion
-from recon4d.editors.shapes.assets import splats
+from recon4d.core import InputError, Similarity, Surfels, quaternion
+from recon4d.data.gltf import GltfFile
+from recon4d.editors.shapes.assets import splat_files, splats
 from recon4d.editors.shapes.assets.asset import Asset, AssetMesh
 from recon4d.editors.shapes.assets.glb import read_glb
 from recon4d.editors.shapes.assets.obj import read_obj
-from recon4d.editors.shapes.assets.ply_table import PlyTables, read_capped, read_ply
+from recon4d.editors.shapes.assets.ply_table import PlyTables, read_capped, read_ply, wrong
 from recon4d.editors.shapes.assets.sampling import mesh_surfels, sample_mesh
 from recon4d.editors.shapes.placing import place
 from recon4d.field import Field, IdentityWarp
 
 MAX_SURFELS = 2_000_000
+KINDS = (".glb", ".ply", ".obj", ".splat", ".spz", ".sog")
 _GRAY = 0.7
 # Rows: where the asset's x, y and z axes come from, in the file's axes; a file that looks along +x, +y or +z.
 _AXES_BY_UP = {
@@ -48,7 +50,8 @@ def read_asset(
     """The asset in a file or a scene folder.
 
     * `.glb`: triangles become surfels with the colours of their materials; skins and animation become bones.
-    * `.ply` with splats (3-scale, 2-scale, compressed): each Gaussian becomes a surfel in its two largest axes.
+    * `.ply` with splats (3-scale, 2-scale, compressed), `.splat`, `.glb` with KHR_gaussian_splatting, and `.spz` and
+      `.sog` where splat-transform is installed: each Gaussian becomes a surfel in its two largest axes.
     * `.ply` and `.obj` with triangles: surfels with the colours of the vertices, gray where there are none.
     * `.r4d`: the surfels and the motion of one layer.
 
@@ -56,7 +59,7 @@ def read_asset(
         path: the file.
         surfels: how many to spread over triangles.
         up: the axis that is up in the file: "+x", "-x", "+y", "-y", "+z" or "-z".  When None: +y for .glb and .obj, -y
-            for splats (as 3D Gaussian Splatting writes them), +z for the others.
+            for splats in other files (as 3D Gaussian Splatting writes them), +z for the others.
         action: animation of a .glb, the first when None.
         hide: names of nodes of a .glb to leave out; * and ? stand for any letters.
         layer: layer of a .r4d; when None the object with the most surfels.
@@ -75,12 +78,18 @@ def read_asset(
     kind = path.suffix.lower()
     if kind == ".r4d":
         return _turned(_from_scene(path, layer), up or "+z")
-    if kind not in (".glb", ".ply", ".obj"):
-        raise InputError(
-            str(path), expected="a .glb, .ply, .obj or .r4d", got=kind or "no suffix", fix="convert the asset to one"
-        )
-    sha256 = hashlib.sha256(read_capped(path)).hexdigest()
+    if kind not in KINDS:
+        expected = f"a {', '.join(KINDS)} or .r4d"
+        raise InputError(str(path), expected=expected, got=kind or "no suffix", fix="convert the asset to one")
+    content = read_capped(path)
+    sha256 = hashlib.sha256(content).hexdigest()
+    if kind == ".splat":
+        return _turned(_from_splats(path, splat_files.surfels_of_splat(path, content), sha256), up or "-y")
+    if kind in (".spz", ".sog"):
+        return _turned(_from_splats(path, splats.surfels_of(splat_files.unpacked(path)), sha256), up or "-y")
     if kind == ".glb":
+        if splat_files.has_splats(file := GltfFile(path)):
+            return _turned(_from_splats(path, splat_files.surfels_of_gltf(file), sha256), up or "+y")
         asset = read_glb(path, surfels=surfels, action=action, hide=hide, sha256=sha256)
         # The reader has taken +y for up.
         return asset if up in (None, "+y") else _turned(_turned(asset, "+y", back=True), up)
@@ -88,7 +97,7 @@ def read_asset(
         return _turned(_from_triangles(path, *read_obj(path), surfels, sha256), up or "+y")
     ply = read_ply(path)
     if splats.is_splats(ply):
-        return _turned(_from_splats(ply, sha256), up or "-y")
+        return _turned(_from_splats(path, splats.surfels_of(ply), sha256), up or "-y")
     vertices, faces, colors = _triangles(ply)
     return _turned(_from_triangles(path, vertices, faces, colors, surfels, sha256), up or "+z")
 
@@ -108,14 +117,13 @@ def _from_scene(path: Path, layer: str | None) -> Asset:
     return Asset(chosen.name, field, None, names, duration, 0.0, scenes.content_hash(path))
 
 
-def _from_splats(ply: PlyTables, sha256: str) -> Asset:
-    surfels = splats.surfels_of(ply)
+def _from_splats(path: Path, surfels: Surfels, sha256: str) -> Asset:
     if len(surfels) > MAX_SURFELS:
-        raise ply.fail("element vertex", f"at most {MAX_SURFELS} splats", str(len(surfels)))
+        raise wrong(path, "splats", f"at most {MAX_SURFELS}", str(len(surfels)))
     bad = [name for name, tensor in surfels.tensors().items() if not bool(tensor.isfinite().all())]
     if bad:
-        raise ply.fail("element vertex", "finite splats", ", ".join(bad))
-    name = ply.path.name.removesuffix(".ply").removesuffix(".compressed")
+        raise wrong(path, "splats", "finite numbers", f"NaN or infinity in {', '.join(bad)}")
+    name = path.name.removesuffix(path.suffix).removesuffix(".compressed")
     return Asset(name, Field(surfels, torch.arange(len(surfels)), IdentityWarp()), None, sha256=sha256)
 
 

@@ -164,7 +164,7 @@ def test_missing_files_and_strange_kinds_say_what_would_do(tmp_path: Path) -> No
     with pytest.raises(InputError, match="readable"):
         read_asset(tmp_path / "none.glb")
     (tmp_path / "a.fbx").write_bytes(b"")
-    with pytest.raises(InputError, match=r"a \.glb, \.ply, \.obj or \.r4d, got \.fbx"):
+    with pytest.raises(InputError, match=r"a \.glb, \.ply, \.obj, \.splat, \.spz, \.sog or \.r4d, got \.fbx"):
         read_asset(tmp_path / "a.fbx")
     (tmp_path / "points.ply").write_bytes((HEADER.format(order="ascii", count=1) + "end_header\n0 0 0\n").encode())
     with pytest.raises(InputError, match="only points"):
