@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import subprocess
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -21,6 +22,14 @@ def missing(what: str) -> NoReturn:
     if os.environ.get("CI"):
         pytest.fail(message)
     pytest.skip(message)
+
+
+def package(name: str) -> Any:
+    """A Python package."""
+    try:
+        return import_module(name)
+    except ImportError:
+        missing(f"the package {name}")
 
 
 def program(name: str) -> str:

@@ -20,7 +20,7 @@ from recon4d.export.subject import camera_center
 from recon4d.field import Field, IdentityWarp
 from recon4d.render import rasterize
 from recon4d.scene import Layer, Scene
-from tests.export.clients import missing
+from tests.export.clients import package
 from tests.export.scenes import TIMES, object_scene, ring
 
 
@@ -41,7 +41,7 @@ def test_data_sets_read_back_to_the_same_cameras(name: str, tmp_path: Path) -> N
 
 
 def test_colmap_itself_reads_the_model(tmp_path: Path) -> None:
-    pycolmap = pytest.importorskip("pycolmap")
+    pycolmap = package("pycolmap")
     scene = object_scene()
     for name in ("colmap", "colmap-text"):
         export_scene(scene, name, ExportRequest(path=tmp_path / name))
@@ -81,10 +81,7 @@ def test_depth_is_in_metres_where_the_scale_is_known(scale: float | None, expect
 
 
 def test_depth_in_exr_is_exact_for_other_readers(tmp_path: Path) -> None:
-    try:
-        import OpenEXR
-    except ImportError:
-        missing("the Python package OpenEXR")
+    OpenEXR = package("OpenEXR")
     scene = object_scene()
     export_scene(scene, "depth", ExportRequest(path=tmp_path / "depth", at=0.5))
     with OpenEXR.File(str(tmp_path / "depth" / "depth" / "00000.exr")) as file:

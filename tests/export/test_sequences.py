@@ -12,6 +12,7 @@ import pytest
 from recon4d.export.formats import export_scene
 from recon4d.export.mesh.layers import mesh_layers
 from recon4d.export.request import ExportRequest
+from tests.export.clients import package
 from tests.export.scenes import object_scene
 
 
@@ -21,7 +22,7 @@ def small(path: Path, **more: Any) -> ExportRequest:
 
 @pytest.mark.parametrize("suffix", ["obj", "ply"])
 def test_files_hold_the_mesh_at_every_moment(suffix: str, tmp_path: Path) -> None:
-    trimesh = pytest.importorskip("trimesh")
+    trimesh = package("trimesh")
     scene, folder = object_scene(), tmp_path / "sequence"
     export_scene(scene, f"{suffix}-sequence", small(folder))
     [layer] = mesh_layers(scene, small(tmp_path / "none"), bones=False).layers

@@ -14,7 +14,7 @@ import pytest
 from recon4d.export.gltf.exporter import glb_of
 from recon4d.export.mesh.layers import mesh_layers
 from recon4d.export.request import ExportRequest
-from tests.export.clients import missing, program
+from tests.export.clients import package, program
 from tests.export.gltf.files import Glb
 from tests.export.scenes import TIMES, object_scene
 
@@ -109,10 +109,7 @@ def _in_godot(path: Path, folder: Path) -> dict:
 
 
 def test_trimesh_reads_shape_and_texture(exported):
-    try:
-        import trimesh
-    except ImportError:
-        missing("the package trimesh")
+    trimesh = package("trimesh")
     made, path = exported
     (layer,) = made.layers
     (mesh,) = trimesh.load(path).geometry.values()
@@ -127,10 +124,7 @@ def test_trimesh_reads_shape_and_texture(exported):
 
 
 def test_open3d_reads_the_triangles(exported):
-    try:
-        import open3d
-    except ImportError:
-        missing("the package open3d")
+    open3d = package("open3d")
     made, path = exported
     mesh = open3d.io.read_triangle_mesh(str(path))
     assert len(mesh.triangles) == len(made.layers[0].mesh.faces)

@@ -21,7 +21,7 @@ from recon4d.export.formats import export_scene
 from recon4d.export.request import ExportRequest
 from recon4d.export.splats.state import splats_at
 from recon4d.scene import Layer, Scene
-from tests.export.clients import gltf_issues, node_modules
+from tests.export.clients import gltf_issues, node_modules, package
 from tests.export.scenes import TIMES, layered_scene, object_scene, ring
 from tests.export.web.browser import chromium, decoded, psnr_in_subject
 from tests.export.web.hard_scenes import twisting_scene
@@ -83,9 +83,9 @@ def test_open_programs_read_the_points(tmp_path: Path) -> None:
     scene = layered_scene()
     path = written(scene, "splats", tmp_path / "a.ply", at=TIME)
     centers = scene.at(TIME).centers.numpy()
-    trimesh = pytest.importorskip("trimesh")
+    trimesh = package("trimesh")
     np.testing.assert_allclose(trimesh.load(path).vertices, centers, atol=1e-6)
-    open3d = pytest.importorskip("open3d")
+    open3d = package("open3d")
     cloud = open3d.io.read_point_cloud(str(path))
     np.testing.assert_allclose(np.asarray(cloud.points), centers, atol=1e-6)
     assert np.asarray(cloud.normals).shape == centers.shape
