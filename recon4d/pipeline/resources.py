@@ -22,8 +22,10 @@ _BASE_BYTES = 500 * _MIB
 _SURFEL_BYTES = 12_000
 # A pixel while it is drawn: outputs, their gradients, targets and the losses' buffers, as 4-byte floats.
 _PIXEL_BYTES = 400
-# A pixel of a frame that is held: colour and mask at all sizes, masks as given, flow at half size.
-_FRAME_PIXEL_BYTES = 16
+# A pixel of a frame that is held: colour and mask in the work folder's files, which count while they are mapped (4);
+# in the fit at all sizes (8); what is made on the way in other stages, or of transparent frames (6).
+_FRAME_PIXEL_BYTES = 18
+_DEPTH_PIXEL_BYTES = 10  # As 4-byte floats, as found and at all sizes.
 _FOLLOWED_PIXEL_BYTES = 5  # Of a frame in which motion is followed: gray, and masks while they are made.
 _STORED_PIXEL_BYTES = 6
 _STORED_SURFEL_BYTES = 2_000
@@ -39,7 +41,13 @@ class Needs:
 
 
 def estimate(
-    frames: int, size: tuple[int, int], config: FitConfig, *, objects: int = 1, followed: int | None = None
+    frames: int,
+    size: tuple[int, int],
+    config: FitConfig,
+    *,
+    objects: int = 1,
+    followed: int | None = None,
+    depth: bool = False,
 ) -> Needs:
     """What a job will need.
 
@@ -49,11 +57,12 @@ def estimate(
         config: settings of the fit.
         objects: layers of the scene.
         followed: frames that motion is followed in; `frames` where that is None.
+        depth: whether depth maps take part.
     """
     followed = max(frames, followed or 0)
     pixels = size[0] * size[1]
     surfels = config.surfels * objects + config.background_surfels
-    held = frames * pixels * (_FRAME_PIXEL_BYTES + 5 * (objects - 1))
+    held = frames * pixels * (_FRAME_PIXEL_BYTES + 5 * (objects - 1) + depth * _DEPTH_PIXEL_BYTES)
     held += (followed - frames) * pixels * (_FOLLOWED_PIXEL_BYTES + objects - 1)
     memory = _BASE_BYTES + held + surfels * _SURFEL_BYTES + pixels * _PIXEL_BYTES
     disk = followed * pixels * (_STORED_PIXEL_BYTES + objects - 1) + surfels * _STORED_SURFEL_BYTES + _RESULT_BYTES

@@ -6,7 +6,9 @@ an image over a background is a product and a sum; where there is a background, 
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +24,7 @@ Box = tuple[int, int, int, int]
 """First column, first row, width, height."""
 
 _MARGIN, _LEAST_MARGIN = 0.15, 6
-_ALIGNED = 64  # Bytes.
+_TRIM_EVERY = 8  # Frames.
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +104,6 @@ def load_frames(capture: Capture, factors: Sequence[int]) -> Frames:
     """
     whole = capture.background != "none"
     levels: dict[int, list[Frame]] = {factor: [] for factor in {1, *factors}}
-    store = _Store.of(capture, tuple(levels))
     seen = [False] * len(capture.masks)
     for index in range(len(capture)):
         if not capture.fitted[index]:
@@ -115,8 +116,9 @@ def load_frames(capture: Capture, factors: Sequence[int]) -> Frames:
         camera = capture.cameras[index].to(torch.float32)
         for factor in levels:
             frame = _frame(index, capture.times[index], camera, pixels, torch.from_numpy(stack), factor, whole=whole)
-            frame = replace(frame, pixels=store.keep(frame.pixels), masks=store.keep(frame.masks))
             levels[factor].append(replace(frame, inverse_depth=_inverse_depth(capture, frame)))
+        if index % _TRIM_EVERY == 0:
+            _return_freed_memory()
     for number, present in enumerate(seen):
         if not present:
             raise InputError(
@@ -128,31 +130,14 @@ def load_frames(capture: Capture, factors: Sequence[int]) -> Frames:
     return Frames({factor: tuple(frames) for factor, frames in levels.items()}, len(seen), capture.background)
 
 
-class _Store:
-    """One piece of memory for all images.
+def _return_freed_memory() -> None:
+    """Give the system back what was made on the way and dropped.
 
-    Between images that stay, the larger ones that are made on the way and dropped would leave holes, which took as much
-    again as the images themselves.
+    The C library keeps it, in holes between images that stay which the next ones do not fit into: two or three times as
+    much as the images themselves.  Libraries other than glibc do not have this call.
     """
-
-    def __init__(self, size: int) -> None:
-        self.bytes, self.used = torch.empty(size, dtype=torch.uint8), 0
-
-    @staticmethod
-    def of(capture: Capture, factors: Sequence[int]) -> _Store:
-        """Room for the fitted frames at all sizes."""
-        size, planes = 0, 4 + len(capture.masks)
-        for image, fitted in zip(capture.images, capture.fitted, strict=True):
-            height, width = image.shape[:2]
-            for factor in factors if fitted else ():
-                size += planes * max(1, height // factor) * max(1, width // factor) + 2 * _ALIGNED
-        return _Store(size)
-
-    def keep(self, image: UInt8[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
-        """A copy in the store."""
-        kept = self.bytes[self.used : self.used + image.numel()].view(image.shape)
-        self.used += -(-image.numel() // _ALIGNED) * _ALIGNED
-        return kept.copy_(image)
+    with suppress(AttributeError, OSError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def frames_on(frames: Frames, device: torch.device) -> Frames:

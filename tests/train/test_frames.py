@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import platform
+import subprocess
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -130,3 +133,29 @@ def test_an_object_that_is_nowhere_to_be_seen(two: Capture):
     for masks in (empty, only_kept_out):
         with pytest.raises(InputError, match="mask of object 2: expected a mask with the object in it"):
             load_frames(replace(two, masks=[two.masks[0], masks]), [])
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="the call is of glibc")
+def test_frames_take_little_more_memory_than_their_pixels():
+    """In a process of its own, where nothing else comes and goes."""
+    lines = [
+        "import numpy as np",
+        "from recon4d.core import Camera",
+        "from recon4d.train import Capture",
+        "from recon4d.train.frames import load_frames",
+        "def held():",
+        "    lines = open('/proc/self/status').read().splitlines()",
+        "    return next(int(line.split()[1]) for line in lines if line.startswith('RssAnon')) * 1024",
+        "count, width, height = 60, 640, 360",
+        "mask = np.zeros((height, width), np.uint8)",
+        "mask[90:200, 100:300] = 255",
+        "camera = Camera.look_at([4.0, 0.0, 1.0], [0.0, 0.0, 0.0], fov_y_degrees=38.0, width=width, height=height)",
+        "capture = Capture(images=[np.full((height, width, 3), 99, np.uint8)] * count, masks=[[mask] * count],"
+        " times=tuple(range(count)), cameras=(camera,) * count, fitted=(True,) * count, background='static')",
+        "before = held()",
+        "frames = load_frames(capture, [4, 2, 1])",
+        "print((held() - before) / (count * width * height))",
+    ]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    # Colour, coverage and one mask, at three sizes: 6.6 bytes.
+    assert 5.0 < float(done.stdout) < 10.0
