@@ -57,7 +57,8 @@ class Weights:
         rank: number of modes of the bones' motion, in sizes of the subject.
         smoothness: neighbouring surfels against one smooth surface, after `FitConfig.surface_from`.
         tracks: tracked against predicted motion of pixels, in percent of the image.
-        depth: rendered against given inverse depth, in standard deviations of each frame's.
+        depth: rendered against given inverse depth whose units are known, in standard deviations of each frame's.
+        relative_depth: likewise against what tells only what is nearer, and leaves open how deep that is.
         residual: mean square of the displacements that bones cannot make, in sizes of the subject.
         cameras: size and roughness of the corrections of cameras.
     """
@@ -75,7 +76,8 @@ class Weights:
     rank: float = 0.01
     smoothness: float = 0.0
     tracks: float = 0.02
-    depth: float = 0.1
+    depth: float = 0.5
+    relative_depth: float = 0.1
     cameras: float = 10.0
     residual: float = 10.0
 
@@ -121,6 +123,8 @@ class FitConfig:
         longest_scale: bound on a surfel's standard deviation, in sizes of the subject.
         most_anisotropy: bound on the ratio of a surfel's standard deviations.
         final_rate: factor on the step sizes of places and motion at the end.
+        only_drawn: on CUDA, move only the surfels that a step has drawn: less work where many are out of view, but slower
+            learning of what few images see, at the same rates.
         rates, weights: see there.
         seed: of everything random.
         device: cpu, cuda or cuda:N.
@@ -165,6 +169,7 @@ class FitConfig:
     longest_scale: float = 0.03
     most_anisotropy: float = 6.0
     final_rate: float = 0.05
+    only_drawn: bool = False
     rates: Rates = Rates()
     weights: Weights = Weights()
     seed: int = 0

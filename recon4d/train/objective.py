@@ -76,15 +76,16 @@ class Objective:
             kind: of the map.
             whole: the background belongs to the scene, so that all of the view counts.
         """
-        if inverse is None or not self.config.weights.depth:
+        weights = self.config.weights
+        weight = weights.relative_depth if kind == "relative" else weights.depth
+        if inverse is None or not weight:
             return output.alpha.new_zeros(())
         sure = output.alpha.detach()
         sure = torch.where(sure > _COVERED, sure, 0)
         covered = sure if whole or not masks else sure * torch.stack(masks).amax(0)
         if kind == "relative":
-            return self.config.weights.depth * losses.relative_depth_error(output.depth, inverse, covered)
-        error = losses.inverse_depth_error(output.depth, inverse, covered, units_known=kind == "metric")
-        return self.config.weights.depth * error
+            return weight * losses.relative_depth_error(output.depth, inverse, covered)
+        return weight * losses.inverse_depth_error(output.depth, inverse, covered, units_known=kind == "metric")
 
     def surface(self, output: RasterOutput, camera: Camera, size: float, distance: float) -> Float[Tensor, ""]:
         """Losses of the surface that one view shows.
