@@ -114,7 +114,9 @@ def _require_resources(source: Source, settings: ReconstructSettings, config: Fi
     frames = min(len(source.views), settings.frame_limit(posed=source.posed))
     followed = min(len(source.views), settings.motion_limit(posed=source.posed))
     objects = 1 if source.masks is None else source.masks.count()
-    resources.require(resources.estimate(frames, size, config, objects=objects, followed=followed), folder)
+    depth = settings.depth != "none"
+    needs = resources.estimate(frames, size, config, objects=objects, followed=followed, depth=depth)
+    resources.require(needs, folder)
 
 
 def _carried_out(run: Run, *, keep_work: bool) -> Outcome:

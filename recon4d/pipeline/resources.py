@@ -28,6 +28,7 @@ _FRAME_PIXEL_BYTES = 18
 _DEPTH_PIXEL_BYTES = 10  # As 4-byte floats, as found and at all sizes.
 _FOLLOWED_PIXEL_BYTES = 5  # Of a frame in which motion is followed: gray, and masks while they are made.
 _STORED_PIXEL_BYTES = 6
+_STORED_DEPTH_BYTES = 2
 _STORED_SURFEL_BYTES = 2_000
 _RESULT_BYTES = 24 * _MIB
 
@@ -65,7 +66,8 @@ def estimate(
     held = frames * pixels * (_FRAME_PIXEL_BYTES + 5 * (objects - 1) + depth * _DEPTH_PIXEL_BYTES)
     held += (followed - frames) * pixels * (_FOLLOWED_PIXEL_BYTES + objects - 1)
     memory = _BASE_BYTES + held + surfels * _SURFEL_BYTES + pixels * _PIXEL_BYTES
-    disk = followed * pixels * (_STORED_PIXEL_BYTES + objects - 1) + surfels * _STORED_SURFEL_BYTES + _RESULT_BYTES
+    stored = _STORED_PIXEL_BYTES + objects - 1 + depth * _STORED_DEPTH_BYTES
+    disk = followed * pixels * stored + surfels * _STORED_SURFEL_BYTES + _RESULT_BYTES
     return Needs(memory, disk)
 
 

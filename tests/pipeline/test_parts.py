@@ -336,6 +336,7 @@ def test_needs_grow_with_the_job():
         resources.estimate(100, (1280, 720), config),
         resources.estimate(100, (640, 480), FitConfig(surfels=90_000)),
         resources.estimate(100, (640, 480), config, objects=3),
+        resources.estimate(100, (640, 480), config, depth=True),
     ):
         assert other.memory > base.memory
         assert other.disk > base.disk
