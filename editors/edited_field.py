@@ -22,10 +22,12 @@ class Source:
     Attributes:
         field: plain, for its warp.
         times: [T] its own moments, seconds; others than those of a step that comes after a change of the clock.
+        carried: world_from_frame of the layer that carries it, [T, 4] and [T, 3]; None where nothing does.
     """
 
     field: Field
     times: Float[Tensor, " t"]
+    carried: tuple[Tensor, Tensor] | None = None
 
 
 class Step(ABC):
@@ -34,6 +36,10 @@ class Step(ABC):
     def source_times(self, times: Float[Tensor, " t"]) -> Float[Tensor, " t"]:
         """The moments of everything before this step that are shown at T moments; the same, but for retiming."""
         return times
+
+    def carries(self, shown: Float[Tensor, " t"]) -> tuple[Tensor, Tensor] | None:
+        """Where it carries everything at T moments of the scene, as rotations [T, 4] and places [T, 3]; if it does."""
+        return None
 
     def apply(self, state: Surfels, times: Float[Tensor, " t"], source: Source) -> Surfels:
         """The changed surfels; the same, but for steps that change them.
@@ -114,8 +120,10 @@ class EditedField(Field):
             state = pose(plain, known[0], appearance=appearance)
         else:
             state = plain.appearance_at_times(known[0]) if appearance else plain.at_times(known[0])
+        carried = None
         for step, after in zip(self.steps, known[1:], strict=True):
-            state = step.apply(state, after, Source(plain, known[0]))
+            carried = step.carries(moments) or carried
+            state = step.apply(state, after, Source(plain, known[0], carried))
         return state
 
 

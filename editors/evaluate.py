@@ -17,6 +17,7 @@ import torch
 
 from recon4d.core import InputError
 from recon4d.editors.edits.base import Edit
+from recon4d.editors.riding import settle
 from recon4d.editors.stack import EditStack, fingerprint
 from recon4d.editors.state import State
 from recon4d.editors.store import load_stack
@@ -71,7 +72,7 @@ def apply(edit: Edit, state: State) -> State:
         InputError: the edit cannot be made; names the edit, the field, and what would be valid.
     """
     try:
-        return edit.apply(state)
+        return settle(edit.apply(state))
     except InputError as error:
         named = f"edit {edit.id!r} ({edit.kind})" + (f" {edit.name!r}" if edit.name else "")
         raise InputError(f"{named}: {error.what}", expected=error.expected, got=error.got, fix=error.fix) from error

@@ -8,7 +8,7 @@ the bone itself.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -21,9 +21,22 @@ from recon4d.field import BonesWarp, Field, IdentityWarp, Refined, RigidWarp
 from recon4d.field.rows import rows_of, take
 
 
+@dataclass(frozen=True, eq=False)
+class Folded:
+    """A field with a move put into it.
+
+    Attributes:
+        field: the field.
+        copy_of: [B] for each bone that there was, the one that the moved surfels follow now; None where they keep them.
+    """
+
+    field: Field
+    copy_of: Tensor | None = None
+
+
 def fold(
     field: Field, mask: Tensor, motion: Motion, pivot: Tensor, bone: int | None, shares: Tensor | None
-) -> Field | None:
+) -> Folded | None:
     """The field with some surfels moved in the layer's frame at all times; None where that takes a step.
 
     Args:
@@ -34,12 +47,12 @@ def fold(
         bone: carries the frame; None for the root, the path, or the world.
         shares: [M] how far each of them goes; None is all the way.
     """
-    warp = field.warp
+    warp, copy_of = field.warp, None
     if isinstance(warp, BonesWarp) and motion.uniform:
-        warp = _with_copies(warp, mask, motion, pivot, bone, shares)
+        warp, copy_of = _with_copies(warp, mask, motion, pivot, bone, shares)
     elif not isinstance(warp, IdentityWarp | RigidWarp | BonesWarp):
         return None
-    return replace(moved_canonical(field, mask, motion, pivot, shares), warp=warp)
+    return Folded(replace(moved_canonical(field, mask, motion, pivot, shares), warp=warp), copy_of)
 
 
 def moved_canonical(field: Field, mask: Tensor, motion: Motion, pivot: Tensor, shares: Tensor | None) -> Field:
@@ -70,15 +83,15 @@ def _moved_once(field: Field, rows: Tensor, motion: Motion, pivot: Tensor, share
 
 def _with_copies(
     warp: BonesWarp, mask: Tensor, motion: Motion, pivot: Tensor, bone: int | None, shares: Tensor | None
-) -> BonesWarp:
-    """The warp with copies of the bones that the moved surfels follow, and the surfels bound to the copies."""
+) -> tuple[BonesWarp, Tensor | None]:
+    """The warp with copies of the bones that the moved surfels follow, the surfels bound to them, and `copy_of`."""
     rows = rows_of(mask)
     indices, weights = take(warp.weight_indices, rows), take(warp.weights, rows)
     together = torch.zeros(len(warp.rest_translations), dtype=weights.dtype)
     used = rows_of(together.index_add(0, indices.flatten(), weights.flatten()) > 0)
     copied = used[used != bone] if bone is not None else used
     if not len(copied):
-        return warp
+        return warp, None
     whole = bool(mask.all()) and shares is None
     rotations, translations, rest_rotations, rest_translations = _moved_bones(warp, copied, motion, pivot, bone)
     if whole:
@@ -89,12 +102,13 @@ def _with_copies(
             rotations_wxyz=old.rotations_wxyz.index_copy(0, copied, rotations),
             translations=old.translations.index_copy(0, copied, translations),
         )
-        return replace(
+        moved = replace(
             warp,
             path=path,
             rest_rotations_wxyz=warp.rest_rotations_wxyz.index_copy(0, copied, rest_rotations),
             rest_translations=warp.rest_translations.index_copy(0, copied, rest_translations),
         )
+        return moved, None
     count = len(warp.rest_translations)
     copy_of = torch.arange(count)
     copy_of[copied] = count + torch.arange(len(copied))
@@ -106,7 +120,7 @@ def _with_copies(
         rotations_wxyz=torch.cat([warp.path.rotations_wxyz, rotations]),
         translations=torch.cat([warp.path.translations, translations]),
     )
-    return replace(
+    extended = replace(
         warp,
         path=path,
         rest_rotations_wxyz=torch.cat([warp.rest_rotations_wxyz, rest_rotations]),
@@ -114,6 +128,7 @@ def _with_copies(
         weight_indices=all_indices,
         weights=all_weights,
     )
+    return extended, copy_of
 
 
 def _mixed(indices: Tensor, weights: Tensor, copy_of: Tensor, shares: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from recon4d.core import InputError, SE3Spline, Surfels
 from recon4d.editors.edited_field import EditedField, Step, plain_of
+from recon4d.editors.ride_step import released, ride_of
 from recon4d.editors.steps import ClockStep, MoveStep, RowsStep
 from recon4d.field import BonesWarp, Field, IdentityWarp, Refined, RigidWarp, Warp
 
@@ -74,6 +75,11 @@ def merge_fields(fields: Sequence[Field]) -> Field:
     Raises:
         InputError: colours that do not go together, or a part whose clock was changed.
     """
+    fields = [released(field) for field in fields]
+    if any(ride_of(field) is not None for field in fields):
+        got = "one that rides on a layer that changes over time"
+        fix = "merge the layers before the edits over time"
+        raise InputError("layers", expected="layers that move by themselves", got=got, fix=fix)
     plain = [plain_of(field) for field in fields]
     surfels = [field.canonical for field in plain]
     if len({(s.sh is None, None if s.features is None else s.features.shape[1]) for s in surfels}) > 1:

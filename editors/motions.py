@@ -134,7 +134,7 @@ def moved(
         rotations, scales = stretched(rotations, scales, _part_way(matrix, shares))
     else:
         # What goes all the way only turns and grows; stretching is for the seam.
-        turned_rotations = rotations @ _from_the_left(turn).mT
+        turned_rotations = rotations @ from_the_left(turn).mT
         grown = scales * motion.factors[:, 0].to(centers)[:, None, None]
         if shares is not None:
             seam = torch.nonzero(shares < 1)[:, 0]
@@ -150,7 +150,7 @@ def moved(
     if known is not None:
         before = known.index_select(1, rows)
         if shares is None:
-            changed = before @ _from_the_left(turn).mT
+            changed = before @ from_the_left(turn).mT
         else:
             turns = quaternion.slerp(turn.new_tensor([1.0, 0.0, 0.0, 0.0]), turn[:, None], shares.to(centers))
             changed = quaternion.multiply(turns, before)
@@ -166,7 +166,7 @@ def _part_way(matrix: Tensor, shares: Tensor | None) -> Tensor:
     return torch.lerp(eye.expand_as(matrix[:, None]), matrix[:, None], shares.to(matrix)[:, None, None])
 
 
-def _from_the_left(q: Tensor) -> Tensor:
+def from_the_left(q: Tensor) -> Tensor:
     """[T, 4, 4] matrices that multiply by quaternions [T, 4] from the left: for many a tenth of the time."""
     return quaternion.multiply(q[:, None], torch.eye(4).to(q)).mT
 

@@ -12,6 +12,7 @@ from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from recon4d.core import InputError
+from recon4d.editors.ride_step import released
 from recon4d.editors.view import Part, SceneView
 from recon4d.field import Field
 from recon4d.scene import Layer, Scene
@@ -32,6 +33,7 @@ class State:
         locked: names of layers that nothing selects.
         parts: named parts: ids of their surfels by layer; ids that are gone mean nothing.
         folder: of the scene, from which paths of assets go; None where there is none.
+        origins: for layers whose bones edits have copied: [B] the bone that each is a copy of, or itself.
     """
 
     scene: Scene
@@ -40,6 +42,7 @@ class State:
     locked: frozenset[str] = frozenset()
     parts: Mapping[str, Part] = field(default_factory=dict)
     folder: Path | None = None
+    origins: Mapping[str, Int64[Tensor, " b"]] = field(default_factory=dict)
 
     @staticmethod
     def of(scene: Scene, folder: Path | None = None) -> State:
@@ -50,13 +53,14 @@ class State:
 
     def view(self) -> SceneView:
         """What is to be seen."""
+        layers = tuple(_shown(layer) for layer in self.layers)
         return SceneView(
             frame_times=self.scene.frame_times,
             cameras=self.scene.cameras,
-            layers=[layer for layer in self.layers if layer.name not in self.hidden],
+            layers=[layer for layer in layers if layer.name not in self.hidden],
             metres_per_unit=self.scene.metres_per_unit,
             provenance=self.scene.provenance,
-            hidden=tuple(layer for layer in self.layers if layer.name in self.hidden),
+            hidden=tuple(layer for layer in layers if layer.name in self.hidden),
             locked=self.locked,
             parts=self.parts,
         )
@@ -121,6 +125,12 @@ class State:
             hidden=self.hidden - names,
             locked=self.locked - names,
         )
+
+
+def _shown(layer: Layer) -> Layer:
+    """The layer for others, who know nothing of layers that ride."""
+    field = released(layer.field)
+    return layer if field is layer.field else Layer(layer.name, layer.kind, field)
 
 
 def new_ids(edit: str, count: int, taken: Int64[Tensor, " n"], *, salt: int = 0) -> Int64[Tensor, " m"]:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from recon4d.core import Surfels
+from recon4d.core import Surfels, quaternion
 from recon4d.editors.bone_frames import path_at, poses_at, transforms_at
 from recon4d.editors.colors import ColorMap, recolored
 from recon4d.editors.edited_field import Source, Step
@@ -112,6 +112,8 @@ class MoveStep(RowsStep):
         motion = motion_at(self.rest, self.keys, self.during, times)
         warp = source.field.warp.underlying if self.carrier is None else self.carrier
         frame = frame_at(warp, self.frame, self.bone, source.times)
+        if source.carried is not None and self.frame != "world":
+            frame = _on_top(source.carried, frame)
         return moved(state, self.rows, motion, self.pivot, frame, self.shares)
 
 
@@ -202,6 +204,14 @@ def frame_at(warp: Warp, frame: str, bone: int | None, times: Tensor) -> tuple[T
         return None if warp.root is None else path_at(warp.root, times)
     rotations, translations = (poses_at if frame == "bone" else transforms_at)(warp, times)
     return rotations[:, bone], translations[:, bone]
+
+
+def _on_top(outer: tuple[Tensor, Tensor], inner: tuple[Tensor, Tensor] | None) -> tuple[Tensor, Tensor]:
+    """A frame within a frame."""
+    if inner is None:
+        return outer
+    turn, place = (x.to(inner[0]) for x in outer)
+    return quaternion.multiply(turn, inner[0]), quaternion.rotate(turn, inner[1]) + place
 
 
 def _most(rows: Tensor) -> int:

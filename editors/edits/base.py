@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from recon4d.core import InputError
 from recon4d.editors.state import State
 from recon4d.editors.values import Tagged
+from recon4d.scene import Layer
 
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 MAX_NAME = 128
@@ -53,3 +54,11 @@ class Edit(Tagged):
         Raises:
             InputError: the edit cannot be made on this scene; names the field, and what would be valid.
         """
+
+
+def free_layer(state: State, name: str, what: str) -> Layer:
+    """The layer of that name; InputError when there is none, or it is locked."""
+    layer = state.layer(name, what)
+    if name in state.locked:
+        raise InputError(what, expected="a layer that is not locked", got=repr(name), fix="unlock it")
+    return layer

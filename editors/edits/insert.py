@@ -5,17 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
+from torch import Tensor
 
 from recon4d.core import InputError, Similarity
 from recon4d.editors import shapes
-from recon4d.editors.edited_field import plain_of
+from recon4d.editors.edited_field import EditedField, plain_of
 from recon4d.editors.edits.asset_file import AssetFile
-from recon4d.editors.edits.base import Edit
+from recon4d.editors.edits.base import Edit, free_layer
 from recon4d.editors.keys import Vector, check_finite, check_range, check_vector
+from recon4d.editors.ride_step import Rigid, combined, inverted, ride_of, similarity_from
+from recon4d.editors.riding import check_no_circle, origins_of, put_on, ride_on
+from recon4d.editors.selections.base import shown_at
 from recon4d.editors.selections.spatial import turn
 from recon4d.editors.shapes import Asset
 from recon4d.editors.state import State, new_ids
-from recon4d.field import Field, IdentityWarp, RigidWarp
+from recon4d.field import BonesWarp, Field, IdentityWarp, RigidWarp
 from recon4d.scene import Layer
 
 
@@ -75,6 +79,9 @@ class Insert(Edit, kind="insert"):
 class Attach(Edit, kind="attach"):
     """Fix a layer to a bone of another, where it stands at a moment: a hat to a head.
 
+    From there on it rides: whatever edits before or after this one do to the carrier's motion, shape, place or time, it
+    keeps its pose on the surface that it was put on.  Its own edits come on top.
+
     Attributes:
         layer: what is fixed.
         to: the layer that carries it.
@@ -94,25 +101,40 @@ class Attach(Edit, kind="attach"):
 
     def apply(self, state: State) -> State:
         """See `Edit.apply`."""
-        layer, carrier = state.layer(self.layer), plain_of(state.layer(self.to, "to").field)
-        if layer.name in state.locked:
-            raise InputError("layer", expected="a layer that is not locked", got=repr(layer.name), fix="unlock it")
-        field = plain_of(layer.field)
-        if field is not layer.field:
+        layer, carrier = free_layer(state, self.layer, "layer"), state.layer(self.to, "to")
+        field, ride = plain_of(layer.field), ride_of(layer.field)
+        if isinstance(layer.field, EditedField) and layer.field.steps != ((ride,) if ride else ()):
             got = "a layer with edits over time"
             raise InputError("layer", expected="a layer without edits over time", got=got, fix="attach it before those")
+        check_no_circle(state, self.layer, self.to, "to")
         time = state.first if self.time is None else self.time
         state.check_times("time", [time])
-        bone: int | str | None = self.bone
-        if bone is None:
-            bone = shapes.bone_near(carrier, layer.field.at(time).centers.mean(0), time)
-        elif isinstance(carrier.warp.underlying, RigidWarp):
-            raise InputError("bone", expected="no bone: the layer moves rigidly", got=str(bone), fix="leave it out")
+        middle = shown_at(layer, time).centers.mean(0)
+        step = ride_on(carrier, self._bone(carrier, middle, time, state), middle, time)
+        moment = torch.tensor([time], dtype=torch.float64)
         # The thing's own space is the world that it stands in; that world is taken along by the bone.
-        standing = similarity_of((0.0, 0.0, 0.0), (0.0, 0.0, 0.0), 1.0)
-        pose = shapes.pose_on_bone(carrier, bone, time, standing)
-        held = _frozen(field, time)
-        return state.with_field(layer.name, shapes.attach_to_bone(held, carrier, bone, pose))
+        pose = inverted(first_of(step.carries(moment)))
+        if ride is not None:
+            pose = combined(pose, first_of(ride.carries(moment)))
+        held = shapes.place(_frozen(field, time), similarity_from(pose))
+        return state.with_field(layer.name, put_on(held, step))
+
+    def _bone(self, carrier: Layer, point: Tensor, time: float, state: State) -> int | None:
+        """The bone that carries; None where the layer has no bones."""
+        warp = carrier.field.warp.underlying
+        if not isinstance(warp, BonesWarp):
+            if self.bone is not None:
+                expected, got = "no bone: the layer has none", str(self.bone)
+                raise InputError("bone", expected=expected, got=got, fix="leave it out")
+            return None
+        count = len(warp.rest_translations)
+        if self.bone is None:
+            return int(shapes.bone_near(carrier.field, point, time))
+        if not 0 <= self.bone < count:
+            raise InputError("bone", expected=f"0 to {count - 1}", got=str(self.bone), fix="choose another")
+        # Edits may have given what followed the bone a copy of it.
+        alike = torch.nonzero(origins_of(state, carrier.name, count) == self.bone)[:, 0]
+        return int(shapes.bone_near(carrier.field, point, time, among=alike)) if len(alike) > 1 else self.bone
 
 
 def similarity_of(translate: Vector, rotate: Vector, scale: float) -> Similarity:
@@ -137,6 +159,11 @@ def like_scene(field: Field, state: State) -> Field:
     """In the floating type of the scene's surfels."""
     dtypes = {layer.field.canonical.centers.dtype for layer in state.layers}
     return field.to(dtypes.pop()) if len(dtypes) == 1 else field
+
+
+def first_of(motion: Rigid) -> Rigid:
+    """The first of several moments."""
+    return motion[0][0], motion[1][0]
 
 
 def _frozen(field: Field, time: float) -> Field:

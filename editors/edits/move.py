@@ -12,9 +12,11 @@ from torch import Tensor
 from recon4d.core import InputError, Similarity, quaternion
 from recon4d.editors.edited_field import has_step, plain_of, stepped, with_plain
 from recon4d.editors.edits.base import Edit
-from recon4d.editors.folding import fold
+from recon4d.editors.folding import Folded, fold
 from recon4d.editors.keys import Span, Vector, check_vector
-from recon4d.editors.motions import PoseKey, check_motion, check_pose_keys, motion_at
+from recon4d.editors.motions import PoseKey, check_motion, check_pose_keys, factors_of, motion_at
+from recon4d.editors.ride_step import RideStep, inverted, ride_of
+from recon4d.editors.riding import rebound, rides_along
 from recon4d.editors.selections.base import Selection, resolve
 from recon4d.editors.selections.borders import depth_inside
 from recon4d.editors.shapes import place
@@ -69,23 +71,53 @@ class Transform(Edit, kind="transform"):
         """See `Edit.apply`."""
         check_moments(state, self.during, [key.time for key in self.keys])
         masks = resolve(self.select, state)
-        return state.with_fields(masks, lambda field, mask: self._moved(field, mask, state))
+        changed = state
+        for name, mask in masks.items():
+            ride = rides_along(state, name, masks)
+            if ride is not None:
+                changed = changed.with_field(name, self._grown(state.layer(name).field, mask, ride))
+                continue
+            shares = soft_shares(state.layer(name).field.canonical.centers, mask, self.soft)
+            folded = self._moved(state.layer(name).field, mask, shares, state)
+            changed = changed.with_field(name, folded.field)
+            if folded.copy_of is not None:
+                changed = rebound(changed, name, mask, shares, folded.copy_of)
+        return changed
 
-    def _moved(self, field: Field, mask: Tensor, state: State) -> Field:
+    def _moved(self, field: Field, mask: Tensor, shares: Tensor | None, state: State) -> Folded:
         bone = self._carrier(field, mask)
         pivot = self._pivot(field, mask, bone, state)
-        shares = soft_shares(field.canonical.centers, mask, self.soft)
         rest = PoseKey(0.0, self.translate, self.rotate, self.scale)
-        if not self.keys and self.during is None and not has_step(field, MoveStep):
+        in_world = self.frame == "world" and ride_of(field) is not None
+        if not self.keys and self.during is None and not has_step(field, MoveStep) and not in_world:
             folded = self._folded(plain_of(field), mask, rest, pivot, bone, shares)
             if folded is not None:
-                return with_plain(field, folded)
+                return Folded(with_plain(field, folded.field), folded.copy_of)
         rows = rows_of(mask)
-        return stepped(field, MoveStep(rows, shares, rest, self.keys, self.during, pivot, self.frame, bone))
+        return Folded(stepped(field, MoveStep(rows, shares, rest, self.keys, self.during, pivot, self.frame, bone)))
+
+    def _grown(self, field: Field, mask: Tensor, ride: RideStep) -> Field:
+        """What rides on something that is moved too: that takes it along, and it only grows, about where it hangs."""
+        poses = self.keys or (PoseKey(0.0, self.translate, self.rotate, self.scale),)
+        if all(factors_of(pose.scale) == (1.0, 1.0, 1.0) for pose in poses):
+            return field
+        if any(len(set(factors_of(pose.scale))) > 1 for pose in poses):
+            expected = f"one factor where something is selected with {ride.carrier!r}, on which it rides"
+            raise InputError("scale", expected=expected, got="three", fix="select either alone")
+        sizes = tuple(PoseKey(key.time, scale=key.scale, ease=key.ease) for key in poses)
+        shares = soft_shares(field.canonical.centers, mask, self.soft)
+        pivot = inverted(ride.offset)[1]
+        if not self.keys and self.during is None and not has_step(field, MoveStep):
+            motion = motion_at(sizes[0], (), None, torch.zeros(1, dtype=torch.float64))
+            folded = fold(plain_of(field), mask, motion, pivot, None, shares)
+            if folded is not None:
+                return with_plain(field, folded.field)
+        keys = sizes if self.keys else ()
+        return stepped(field, MoveStep(rows_of(mask), shares, sizes[0], keys, self.during, pivot, "layer", None))
 
     def _folded(
         self, field: Field, mask: Tensor, rest: PoseKey, pivot: Tensor, bone: int | None, shares: Tensor | None
-    ) -> Field | None:
+    ) -> Folded | None:
         """The field without a step, where its warp can take the change."""
         motion = motion_at(rest, (), None, torch.zeros(1, dtype=torch.float64))
         still = frame_at(field.warp.underlying, self.frame, bone, torch.zeros(1, dtype=torch.float64)) is None
@@ -95,7 +127,7 @@ class Transform(Edit, kind="transform"):
             turn = motion.turn_wxyz[0]
             factor = motion.factors[0, 0]
             shift = pivot.double() + motion.shift[0] - factor * quaternion.rotate(turn, pivot.double())
-            return place(field, Similarity(factor, turn, shift))
+            return Folded(place(field, Similarity(factor, turn, shift)))
         if self.frame == "bone" and not still:
             if not motion.uniform or not isinstance(field.warp, BonesWarp):
                 return None

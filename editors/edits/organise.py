@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from recon4d.core import InputError
 from recon4d.editors.edits.base import MAX_NAME, Edit
+from recon4d.editors.riding import renamed
 from recon4d.editors.selections.base import Selection, resolve
 from recon4d.editors.state import State
 from recon4d.scene import Layer
@@ -107,7 +108,8 @@ class RenameLayer(Edit, kind="rename_layer"):
             part: {self.to if name == self.layer else name: ids for name, ids in of.items()}
             for part, of in state.parts.items()
         }
-        return replace(state, layers=layers, hidden=swapped(state.hidden), locked=swapped(state.locked), parts=parts)
+        changed = replace(state, layers=layers, hidden=swapped(state.hidden), locked=swapped(state.locked), parts=parts)
+        return renamed(changed, self.layer, self.to)
 
 
 def known_names(state: State, names: tuple[str, ...], what: str = "layers") -> frozenset[str]:

@@ -9,6 +9,7 @@ import torch
 from recon4d.core import InputError
 from recon4d.editors.edits.base import Edit
 from recon4d.editors.merging import merge_fields
+from recon4d.editors.riding import renamed, riders
 from recon4d.editors.selections.base import Selection, resolve
 from recon4d.editors.state import Masks, State, new_ids
 from recon4d.field import Field
@@ -78,7 +79,10 @@ class Separate(Edit, kind="separate"):
         left = without(state, masks)
         if len(torch.unique(field.ids)) < len(field):
             field = _renumbered(field, self.id)
-        return _with_new(left, self.layer, kind, field)
+        apart = _with_new(left, self.layer, kind, field)
+        for name, mask in masks.items():
+            apart = renamed(apart, name, self.layer, rows_of(mask))
+        return apart
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,6 +122,10 @@ class MergeLayers(Edit, kind="merge"):
         place = [layer.name for layer in state.layers if layer.name not in gone].index(first.name)
         rest = state.without_layers(gone | {first.name})
         rest.check_new_name(merged.name, "into")
+        for layer in chosen:
+            for rider, _ in riders(rest, layer.name):
+                got, fix = f"{layer.name!r}, which carries {rider.name!r}", f"attach {rider.name!r} after merging"
+                raise InputError("layers", expected="layers on which no other rides", got=got, fix=fix)
         return replace(rest, layers=(*rest.layers[:place], merged, *rest.layers[place:]))
 
 

@@ -10,11 +10,12 @@ from recon4d.core import InputError
 from recon4d.editors import shapes
 from recon4d.editors.edited_field import EditedField, plain_of
 from recon4d.editors.edits.asset_file import AssetFile
-from recon4d.editors.edits.base import Edit
+from recon4d.editors.edits.base import Edit, free_layer
 from recon4d.editors.edits.insert import like_scene, played
 from recon4d.editors.edits.remove import without
 from recon4d.editors.keys import Vector, check_finite, check_range
 from recon4d.editors.merging import merge_fields
+from recon4d.editors.riding import other_bones
 from recon4d.editors.selections.base import Selection, resolve
 from recon4d.editors.selections.spatial import check_direction
 from recon4d.editors.shapes.replacing import SMOOTHING
@@ -55,7 +56,7 @@ class ReplaceSubject(Edit, kind="replace"):
 
     def apply(self, state: State) -> State:
         """See `Edit.apply`."""
-        subject = _free_layer(state, self.layer, "layer")
+        subject = free_layer(state, self.layer, "layer")
         asset = self.asset.read(state)
         field = shapes.replace_subject(
             plain_of(subject.field),
@@ -155,24 +156,16 @@ class Retarget(Edit, kind="retarget"):
 
     def apply(self, state: State) -> State:
         """See `Edit.apply`."""
-        target = _free_layer(state, self.layer, "layer")
+        target = free_layer(state, self.layer, "layer")
         if isinstance(target.field, EditedField):
             got, fix = "a layer with edits over time", "retarget it before those"
             raise InputError("layer", expected="a layer without edits over time", got=got, fix=fix)
         if self.anchor is not None:
             state.check_times("anchor", [self.anchor])
         field = shapes.retarget(self._source(state), target.field, yaw_degrees=self.yaw, up=self.up, anchor=self.anchor)
-        return state.with_field(target.name, field)
+        return other_bones(state.with_field(target.name, field), target.name)
 
     def _source(self, state: State) -> Field:
         if self.asset is None:
             return plain_of(state.layer(self.source, "source").field)
         return like_scene(played(self.asset.read(state), state, state.first, 1.0, repeat=True), state)
-
-
-def _free_layer(state: State, name: str, what: str) -> Layer:
-    """The layer of that name; InputError when there is none, or it is locked."""
-    layer = state.layer(name, what)
-    if name in state.locked:
-        raise InputError(what, expected="a layer that is not locked", got=repr(name), fix="unlock it")
-    return layer

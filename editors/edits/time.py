@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from recon4d.core import Camera, InputError
-from recon4d.editors.edited_field import EditedField, stepped
+from recon4d.editors.edited_field import EditedField, plain_of, stepped, with_plain
 from recon4d.editors.edits.base import Edit
 from recon4d.editors.keys import Key, Span, check_finite, check_order, check_range
+from recon4d.editors.ride_step import RideStep
 from recon4d.editors.selections.base import layers_of
 from recon4d.editors.shapes import retime
 from recon4d.editors.state import State
@@ -133,10 +134,10 @@ class Speed(_Timed, kind="speed"):
         keys = (Key(first, first, "linear"), Key(end, last, "linear"))
 
         def change(field: Field) -> Field:
-            if isinstance(field, EditedField):
+            if isinstance(field, EditedField) and not all(isinstance(step, RideStep) for step in field.steps):
                 return stepped(field, ClockStep(keys)) if last > first else field
             # A steady clock is one of the splines' own: what was bones stays bones.
-            return retime(field, start=first - first / self.factor, speed=self.factor)
+            return with_plain(field, retime(plain_of(field), start=first - first / self.factor, speed=self.factor))
 
         changed = self.clocked(state, change)
         if self.layers:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from recon4d.core import InputError, SE3Spline, Similarity, quaternion
@@ -62,7 +62,14 @@ def pose_on_bone(carrier: Field, bone: int | str, time: float | int, world_from_
     )
 
 
-def bone_near(carrier: Field, point_in_world: Float[Tensor, "3"], time: float | int, *, nearest: int = 32) -> int | str:
+def bone_near(
+    carrier: Field,
+    point_in_world: Float[Tensor, "3"],
+    time: float | int,
+    *,
+    nearest: int = 32,
+    among: Int64[Tensor, " b"] | None = None,
+) -> int | str:
     """The bone that the surfels next to a point follow most, at a time: the one to fix a thing to that is put there.
 
     Args:
@@ -70,6 +77,7 @@ def bone_near(carrier: Field, point_in_world: Float[Tensor, "3"], time: float | 
         point_in_world: [3] scene units.
         time: seconds.
         nearest: how many surfels are asked.
+        among: bones to choose from, by those surfels that follow one of them; all when left out.
 
     Returns:
         a bone's number; "root" for a carrier that moves rigidly.
@@ -81,13 +89,20 @@ def bone_near(carrier: Field, point_in_world: Float[Tensor, "3"], time: float | 
     if isinstance(warp, RigidWarp):
         return ROOT
     away = (carrier.at(time).centers - point_in_world.to(carrier.canonical.centers)).square().sum(-1)
+    if among is not None:
+        follows = (torch.isin(warp.weight_indices, among) & (warp.weights > 0)).any(1)
+        away = torch.where(follows, away, torch.inf)
     rows = away.topk(min(nearest, len(away)), largest=False).indices
     share = torch.zeros(len(warp.rest_translations), dtype=warp.weights.dtype, device=warp.weights.device)
     share.index_add_(0, warp.weight_indices[rows].flatten(), warp.weights[rows].flatten())
+    if among is not None:
+        return int(among[share[among].argmax()])
     return int(share.argmax())
 
 
-def attach_to_bone(asset: Field, carrier: Field, bone: int | str, bone_from_asset: Similarity) -> Field:
+def attach_to_bone(
+    asset: Field, carrier: Field, bone: int | str, bone_from_asset: Similarity, *, size: float | None = None
+) -> Field:
     """The asset fixed to a bone of the carrier, at all times.
 
     An asset that stands still gets the very splines of the bone, so that its pose in the bone's frame is constant but
@@ -99,6 +114,7 @@ def attach_to_bone(asset: Field, carrier: Field, bone: int | str, bone_from_asse
         carrier: the field with the bone.
         bone: number of the bone, or "root".
         bone_from_asset: where the asset's world sits in the bone's frame, and how large.
+        size: of the carrier, scene units; that of its surfels when left out.
 
     Returns:
         the attached asset alone, in the dtype of the asset.
@@ -107,8 +123,9 @@ def attach_to_bone(asset: Field, carrier: Field, bone: int | str, bone_from_asse
         InputError: no such bone, a carrier without motion, or a motion too fast to fit.
     """
     carried = _splines(carrier, bone)
-    centers = carrier.canonical.centers
-    size = float((centers.amax(0) - centers.amin(0)).norm()) if len(centers) else 1.0
+    if size is None:
+        centers = carrier.canonical.centers
+        size = float((centers.amax(0) - centers.amin(0)).norm()) if len(centers) else 1.0
     held = place(asset, bone_from_asset)
     return replace(held, warp=_carried(held.warp, carried, max(size, 1e-9), held))
 
