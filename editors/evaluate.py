@@ -18,6 +18,7 @@ import torch
 from recon4d.core import InputError
 from recon4d.editors.edits.base import Edit
 from recon4d.editors.riding import settle
+from recon4d.editors.sanity import check_sane
 from recon4d.editors.stack import EditStack, fingerprint
 from recon4d.editors.state import State
 from recon4d.editors.store import load_stack
@@ -72,7 +73,9 @@ def apply(edit: Edit, state: State) -> State:
         InputError: the edit cannot be made; names the edit, the field, and what would be valid.
     """
     try:
-        return settle(edit.apply(state))
+        made = settle(edit.apply(state))
+        check_sane(state, made)
+        return made
     except InputError as error:
         named = f"edit {edit.id!r} ({edit.kind})" + (f" {edit.name!r}" if edit.name else "")
         raise InputError(f"{named}: {error.what}", expected=error.expected, got=error.got, fix=error.fix) from error

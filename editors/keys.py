@@ -19,6 +19,9 @@ from recon4d.core import InputError
 Ease = Literal["linear", "smooth", "in", "out", "hold"]
 Vector = tuple[float, float, float]
 
+LARGEST = 1e6
+"""Scene units and factors beyond which an edit is a slip of the hand: floats have few digits left there."""
+
 EASES: tuple[Ease, ...] = ("linear", "smooth", "in", "out", "hold")
 
 
@@ -124,9 +127,10 @@ def check_finite(name: str, value: float) -> None:
 
 
 def check_vector(name: str, vector: Sequence[float]) -> None:
-    """InputError unless all are finite."""
+    """InputError unless all are finite, and no larger than places in a scene are."""
     for i, value in enumerate(vector):
         check_finite(f"{name}[{i}]", value)
+        check_range(f"{name}[{i}]", value, -LARGEST, LARGEST)
 
 
 def check_range(name: str, value: float, low: float, high: float) -> None:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from recon4d.core import InputError, Surfels, quaternion
-from recon4d.editors.keys import Ease, Span, Vector, check_finite, check_order, check_vector, envelope, locate
+from recon4d.editors.keys import LARGEST, Ease, Span, Vector, check_finite, check_order, check_vector, envelope, locate
 
 
 @dataclass(frozen=True)
@@ -61,12 +61,13 @@ class Motion:
 
 
 def check_motion(translate: Vector, rotate: Vector, scale: float | Vector) -> None:
-    """InputError unless finite, and scales above 0."""
+    """InputError unless finite and of sane size, and scales above 0."""
     check_vector("translate", translate)
     check_vector("rotate", rotate)
     for factor in factors_of(scale):
-        if not 0 < factor < math.inf:
-            raise InputError("scale", expected="factors > 0", got=repr(scale), fix="use 1 to keep the size")
+        if not 1 / LARGEST <= factor <= LARGEST:
+            expected = f"factors > 0, from {1 / LARGEST:g} to {LARGEST:g}"
+            raise InputError("scale", expected=expected, got=repr(scale), fix="use 1 to keep the size")
 
 
 def check_pose_keys(keys: Sequence[PoseKey]) -> None:

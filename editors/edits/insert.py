@@ -12,7 +12,7 @@ from recon4d.editors import shapes
 from recon4d.editors.edited_field import EditedField, plain_of
 from recon4d.editors.edits.asset_file import AssetFile
 from recon4d.editors.edits.base import Edit, free_layer
-from recon4d.editors.keys import Vector, check_finite, check_range, check_vector
+from recon4d.editors.keys import LARGEST, Vector, check_finite, check_range, check_vector
 from recon4d.editors.ride_step import Rigid, combined, inverted, ride_of, similarity_from
 from recon4d.editors.riding import check_no_circle, origins_of, put_on, ride_on
 from recon4d.editors.selections.base import shown_at
@@ -53,10 +53,10 @@ class Insert(Edit, kind="insert"):
         """See `Edit.check`."""
         check_vector("translate", self.translate)
         check_vector("rotate", self.rotate)
-        check_range("scale", self.scale, 1e-9, 1e9)
+        check_range("scale", self.scale, 1 / LARGEST, LARGEST)
         check_range("speed", self.speed, 1e-3, 1e3)
         if self.size is not None:
-            check_range("size", self.size, 1e-9, 1e9)
+            check_range("size", self.size, 1 / LARGEST, LARGEST)
         if self.start is not None:
             check_finite("start", self.start)
 

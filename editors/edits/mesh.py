@@ -12,7 +12,7 @@ import torch
 
 from recon4d.core import InputError
 from recon4d.editors.edited_field import plain_of, with_plain
-from recon4d.editors.edits.base import Edit
+from recon4d.editors.edits.base import Edit, free_layer
 from recon4d.editors.mesh_edit import MeshChange, change_field
 from recon4d.editors.state import State
 from recon4d.scene.arrays import map_arrays
@@ -42,7 +42,7 @@ class MeshEdit(Edit, kind="mesh_edit"):
 
     def apply(self, state: State) -> State:
         """See `Edit.apply`."""
-        field = state.layer(self.layer).field
+        field = free_layer(state, self.layer, "layer").field
         place = Path(self.path)
         if state.folder is not None and not place.is_absolute():
             place = state.folder / place

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from recon4d.core import InputError, SE3Spline, quaternion
 from recon4d.editors.edited_field import plain_of, with_plain
-from recon4d.editors.edits.base import Edit
+from recon4d.editors.edits.base import Edit, free_layer
 from recon4d.editors.edits.move import check_moments
 from recon4d.editors.keys import Span, Vector
 from recon4d.editors.motions import PoseKey, check_motion, check_pose_keys, factors_of, motion_at
@@ -74,9 +74,7 @@ class PoseBones(Edit, kind="pose"):
 
     def apply(self, state: State) -> State:
         """See `Edit.apply`."""
-        layer = state.layer(self.layer)
-        if layer.name in state.locked:
-            raise InputError("layer", expected="a layer that is not locked", got=repr(self.layer), fix="unlock it")
+        layer = free_layer(state, self.layer, "layer")
         warp = bones_of(layer, "layer")
         count = len(warp.rest_translations)
         for i, pose in enumerate(self.bones):

@@ -18,6 +18,7 @@ from recon4d.editors.selections.base import Selection, resolve
 from recon4d.editors.selections.spatial import turn
 from recon4d.editors.state import State
 from recon4d.field import Field
+from recon4d.field.rows import rows_of, take
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ class ScalePart(Edit, kind="scale_part"):
 
 @dataclass(frozen=True)
 class HandlePose:
-    """A ball of canonical space that is held and moved as one; without a pose it pins.
+    """A ball of canonical space that is held and moved as one; without a pose it pins.  It must touch the selection.
 
     Attributes:
         center: its middle in the canonical state.
@@ -109,13 +110,39 @@ class Deform(Edit, kind="deform"):
 
     def apply(self, state: State) -> State:
         """See `Edit.apply`."""
-        handles = [handle.handle() for handle in self.handles]
+        masks = resolve(self.select, state)
+        held = {name: self._touching(plain_of(state.layer(name).field), mask) for name, mask in masks.items()}
+        for i, handle in enumerate(self.handles):
+            if not any(touching[i] for touching in held.values()):
+                expected, got = (
+                    "a ball that touches what is selected",
+                    f"one at {list(handle.center)} that touches none",
+                )
+                fix = "put it on the canonical surface, or make it larger"
+                raise InputError(f"handles[{i}]", expected=expected, got=got, fix=fix)
+        changed = state
+        for name, mask in masks.items():
+            # A handle on one layer says nothing of the others.
+            handles = [handle.handle() for handle, touches in zip(self.handles, held[name], strict=True) if touches]
+            if handles:
+                changed = changed.with_fields({name: mask}, self._deforming(handles))
+        return changed
 
+    def _deforming(self, handles: list[shapes.Handle]) -> Callable[[Field, Tensor], Field]:
         def change(field: Field, mask: Tensor) -> Field:
             selected = None if bool(mask.all()) else mask
-            return shapes.deform_field(field, handles, selected=selected, reach=self.reach)
+            shaped = shapes.deform_field(plain_of(field), handles, selected=selected, reach=self.reach)
+            return with_plain(field, shaped)
 
-        return reshaped(state, self.select, change)
+        return change
+
+    def _touching(self, field: Field, mask: Tensor) -> list[bool]:
+        """For each handle whether a selected surfel reaches into its ball."""
+        rows = rows_of(mask)
+        centers, sizes = take(field.canonical.centers, rows).double(), take(field.canonical.scales, rows).double()
+        reach = 2 * sizes.amax(1)
+        balls = [(centers.new_tensor(handle.center), handle.radius) for handle in self.handles]
+        return [bool(((centers - middle).norm(dim=-1) <= radius + reach).any()) for middle, radius in balls]
 
 
 def reshaped(state: State, select: Selection, change: Callable[[Field, Tensor], Field]) -> State:

@@ -8,7 +8,7 @@ import torch
 
 from recon4d.core import InputError
 from recon4d.editors import shapes
-from recon4d.editors.edited_field import EditedField, plain_of
+from recon4d.editors.edited_field import EditedField, Step, plain_of, stepped
 from recon4d.editors.edits.asset_file import AssetFile
 from recon4d.editors.edits.base import Edit, free_layer
 from recon4d.editors.edits.insert import like_scene, played
@@ -20,6 +20,7 @@ from recon4d.editors.selections.base import Selection, resolve
 from recon4d.editors.selections.spatial import check_direction
 from recon4d.editors.shapes.replacing import SMOOTHING
 from recon4d.editors.state import State, new_ids
+from recon4d.editors.steps import RowsStep
 from recon4d.field import Field
 from recon4d.scene import Layer
 
@@ -29,6 +30,8 @@ _Z: Vector = (0.0, 0.0, 1.0)
 @dataclass(frozen=True, kw_only=True)
 class ReplaceSubject(Edit, kind="replace"):
     """Put another thing in a subject's place, moved by the subject's bones: a dog that walks as the cat did.
+
+    Edits over time that are of all of the subject go on; those of a part of it would be lost, and are refused.
 
     Attributes:
         layer: the subject.
@@ -57,6 +60,7 @@ class ReplaceSubject(Edit, kind="replace"):
     def apply(self, state: State) -> State:
         """See `Edit.apply`."""
         subject = free_layer(state, self.layer, "layer")
+        whole = _steps_of_all(subject.field)
         asset = self.asset.read(state)
         field = shapes.replace_subject(
             plain_of(subject.field),
@@ -67,7 +71,11 @@ class ReplaceSubject(Edit, kind="replace"):
             smoothing=SMOOTHING if self.smoothing is None else self.smoothing,
         )
         ids = new_ids(self.id, len(field), torch.empty(0, dtype=torch.int64))
-        return state.with_field(subject.name, replace(field, ids=ids))
+        field = replace(field, ids=ids)
+        steps = [
+            replace(s, rows=torch.arange(len(field)), shares=None) if isinstance(s, RowsStep) else s for s in whole
+        ]
+        return state.with_field(subject.name, stepped(field, *steps) if steps else field)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,3 +177,14 @@ class Retarget(Edit, kind="retarget"):
         if self.asset is None:
             return plain_of(state.layer(self.source, "source").field)
         return like_scene(played(self.asset.read(state), state, state.first, 1.0, repeat=True), state)
+
+
+def _steps_of_all(field: Field) -> tuple[Step, ...]:
+    """The steps of a field, all of which are of all its surfels; InputError where one is of a part."""
+    steps = field.steps if isinstance(field, EditedField) else ()
+    for step in steps:
+        if isinstance(step, RowsStep) and (len(step.rows) < len(field) or step.shares is not None):
+            got = "one with edits over time of a part of it"
+            fix = "replace it before those, or disable them"
+            raise InputError("layer", expected="a layer without edits over time of its parts", got=got, fix=fix)
+    return steps

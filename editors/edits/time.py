@@ -10,10 +10,9 @@ from torch import Tensor
 
 from recon4d.core import Camera, InputError
 from recon4d.editors.edited_field import EditedField, plain_of, stepped, with_plain
-from recon4d.editors.edits.base import Edit
+from recon4d.editors.edits.base import Edit, free_layer
 from recon4d.editors.keys import Key, Span, check_finite, check_order, check_range
 from recon4d.editors.ride_step import RideStep
-from recon4d.editors.selections.base import layers_of
 from recon4d.editors.shapes import retime
 from recon4d.editors.state import State
 from recon4d.editors.steps import Amount, ClockStep, FadeStep
@@ -28,19 +27,28 @@ class _Timed(Edit):
     """What edits of time share.
 
     Attributes:
-        layers: names of layers whose time it is; the whole scene, with its timeline, where it is empty.
+        layers: names of layers whose time it is; the whole scene, with its timeline and locked layers, where it is empty.
     """
 
     layers: tuple[str, ...] = ()
 
     def clocked(self, state: State, change: Callable[[Field], Field]) -> State:
-        """With the clock of the chosen layers changed; hidden ones too where it is the whole scene's."""
-        names = {layer.name for layer in (layers_of(state, self.layers) if self.layers else state.layers)}
+        """With the clock of the chosen layers changed; of all, locked and hidden too, where it is the whole scene's."""
+        names = self.named(state) or frozenset(layer.name for layer in state.layers)
         layers = tuple(
             Layer(x.name, x.kind, change(x.field)) if x.name in names and not _is_timeless(x.field) else x
             for x in state.layers
         )
         return replace(state, layers=layers)
+
+    def named(self, state: State) -> frozenset[str]:
+        """The layers that are named; InputError for one that is not there, locked or hidden, and would stay as it is."""
+        for i, name in enumerate(self.layers):
+            free_layer(state, name, f"layers[{i}]")
+            if name in state.hidden:
+                expected, fix = "a layer that is not hidden", "show it"
+                raise InputError(f"layers[{i}]", expected=expected, got=repr(name), fix=fix)
+        return frozenset(self.layers)
 
     def with_clock(self, state: State, keys: tuple[Key, ...], period: float | None = None) -> State:
         """With a step that shows other moments in the chosen layers."""
@@ -74,7 +82,7 @@ class Trim(_Timed, kind="trim"):
             def shown(field: Field) -> Field:
                 return stepped(field, FadeStep(torch.arange(len(field)), None, amount))
 
-            names = {layer.name for layer in layers_of(state, self.layers)}
+            names = self.named(state)
             layers = tuple(Layer(x.name, x.kind, shown(x.field)) if x.name in names else x for x in state.layers)
             return replace(state, layers=layers)
         times = state.scene.frame_times

@@ -23,6 +23,7 @@ from recon4d.editors import (
     Ids,
     InLayers,
     Key,
+    Lock,
     Loop,
     MergeLayers,
     NamePart,
@@ -45,6 +46,7 @@ from recon4d.editors import (
     evaluate,
     resolve,
 )
+from recon4d.editors.edits.mesh import MeshEdit
 from recon4d.editors.selections.properties import colors_of
 from recon4d.editors.state import State
 from recon4d.field import BonesWarp, Field, IdentityWarp, Refined, ResidualWarp
@@ -134,6 +136,69 @@ def test_a_refused_edit_names_itself_the_field_and_what_is_valid():
         )
     assert error.value.what == "edit 'fade' (opacity) 'fade out': during.end"
     assert error.value.expected == "seconds from 0 to 1, the times of the scene"
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        Trim(start=0.2, end=0.5),
+        Speed(factor=0.5),
+        Reverse(),
+        Loop(start=0.2, end=0.5),
+        Freeze(time=0.5),
+        Retime(keys=(Key(0.0, 1.0), Key(1.0, 0.0))),
+    ],
+)
+def test_time_of_locked_layers_is_left_alone_and_that_of_the_scene_takes_them_along(edit):
+    for kind, state in ((Lock, "locked"), (Hide, "hidden")):
+        with pytest.raises(InputError, match=rf"{edit.kind}-1.*layers\[1\]: expected a layer that is not {state}"):
+            after(kind(layers=("ball",)), replace(edit, layers=("animal", "ball")))
+    free, locked = (after(*before, edit) for before in ((), (Lock(layers=("ball",)),)))
+    for time in free.frame_times.tolist():
+        assert torch.equal(field(locked, "ball").at(time).centers, field(free, "ball").at(time).centers)
+
+
+def test_meshes_of_locked_layers_do_not_come_back():
+    with pytest.raises(InputError, match=r"mesh_edit-1.*layer: expected a layer that is not locked"):
+        after(Lock(layers=("ball",)), MeshEdit(layer="ball", path="x.safetensors"))
+
+
+HUGE = Transform(select=BALL, scale=1e6)
+FAR = Transform(select=BALL, frame="world", translate=(1e6, 0.0, 0.0))
+
+
+@pytest.mark.parametrize(
+    "edits",
+    [
+        (HUGE, HUGE, HUGE),
+        (replace(HUGE, scale=1e-6),) * 3,
+        (replace(HUGE, keys=(PoseKey(0.0), PoseKey(1.0, scale=1e6))),) * 3,
+        (Grade(select=BALL, gain=(100.0, 1.0, 1.0)),) * 6,
+        (replace(HUGE, scale=(1e6, 1.0, 1.0)),) * 3,
+    ],
+)
+def test_edits_that_are_sane_one_by_one_must_be_so_together(edits):
+    with pytest.raises(InputError, match=rf"edit '{edits[0].kind}-{len(edits)}' .*layer 'ball': "):
+        after(*edits)
+    shown = field(after(edits[0], FAR), "ball").at(0.9)
+    assert all(bool(torch.isfinite(tensor).all()) for tensor in shown.tensors().values())
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (
+            lambda: Transform(select=BALL, translate=(1e300, 0.0, 0.0)),
+            r"translate\[0\]: expected a number from -1e",
+        ),
+        (lambda: Transform(select=BALL, scale=1e308), "scale: expected factors > 0, from 1e-06 to 1e\\+06"),
+        (lambda: PoseKey(0.0, scale=(1.0, 1e7, 1.0)), "scale: expected factors"),
+        (lambda: BonePose(4, translate=(0.0, 2e6, 0.0)), r"translate\[1\]: expected"),
+    ],
+)
+def test_numbers_that_no_scene_has_are_refused_by_field(make, said: str):
+    with pytest.raises(InputError, match=said):
+        make()
 
 
 # -------------------------------------------------------------------------------------------------------------- colours

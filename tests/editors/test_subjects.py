@@ -14,13 +14,18 @@ from recon4d.editors import (
     ByBones,
     Deform,
     EditStack,
+    Freeze,
     HandlePose,
     InLayers,
     Insert,
+    Opacity,
+    PoseKey,
     RemoveObject,
     ReplaceSubject,
     Retarget,
     ScalePart,
+    Span,
+    Transform,
     evaluate,
     resolve,
 )
@@ -150,3 +155,36 @@ def test_what_cannot_be_made_is_refused_by_field(edit, what: str, folder: Path):
     with pytest.raises(InputError) as error:
         evaluate(SCENE, EditStack().add(edit), folder=folder)
     assert error.value.what == f"edit '{edit.kind}-1' ({edit.kind}): {what}"
+
+
+def test_handles_that_touch_nothing_are_refused_by_number():
+    head = SCENE.layers[0].field.canonical.centers[resolve(HEAD, State.of(SCENE))["animal"]].mean(0)
+    good = HandlePose(tuple(head.tolist()), 0.3, translate=(0.2, 0.0, 0.1))
+    away = HandlePose((50.0, 0.0, 0.0), 0.1, translate=(0.0, 0.0, 1.0))
+    for handles, number in (((away,), 0), ((good, away), 1), ((good, replace(away, translate=(0, 0, 0))), 1)):
+        with pytest.raises(InputError, match=rf"deform-1.*handles\[{number}\]: expected a ball that touches"):
+            evaluate(SCENE, EditStack().add(Deform(select=InLayers(("animal",)), handles=handles)))
+    # A handle on one of two layers leaves the other alone.
+    view = evaluate(SCENE, EditStack().add(Deform(select=InLayers(("animal", "ball")), handles=(good,))))
+    assert view.layer("ball").field is SCENE.layers[1].field
+    assert view.layer("animal").field is not SCENE.layers[0].field
+
+
+def test_a_replaced_subject_keeps_what_edits_do_to_it_over_time(folder: Path):
+    swap = ReplaceSubject(layer="animal", asset=AssetFile("other.r4d"), yaw=0.0)
+    over_time = (
+        Freeze(time=0.5, layers=("animal",)),
+        Transform(select=InLayers(("animal",)), frame="world", keys=(PoseKey(0.0), PoseKey(1.0, (1.0, 0.0, 0.0)))),
+        Opacity(select=InLayers(("animal",)), factor=0.0, during=Span(0.4, 0.6)),
+    )
+    plain = evaluate(SCENE, EditStack().add(swap), folder=folder).layer("animal").field
+    kept = evaluate(SCENE, EditStack().add(*over_time, swap), folder=folder).layer("animal").field
+    keyed = Transform(select=InLayers(("animal",)), frame="world", keys=(PoseKey(0.0), PoseKey(1.0, (1.0, 0.0, 0.0))))
+    after = evaluate(SCENE, EditStack().add(swap, over_time[0], keyed), folder=folder).layer("animal").field
+    for moment in (0.0, 0.3, 1.0):
+        torch.testing.assert_close(kept.at(moment).centers, after.at(moment).centers, rtol=0, atol=1e-5)
+    assert float((kept.at(0.0).centers - plain.at(0.5).centers).abs().max()) < 1e-5
+    assert float(kept.at(0.5).opacities.max()) == 0.0
+    part = Transform(select=HEAD, keys=(PoseKey(0.0), PoseKey(1.0, (0.1, 0.0, 0.0))))
+    with pytest.raises(InputError, match=r"replace-1.*layer: expected a layer without edits over time of its parts"):
+        evaluate(SCENE, EditStack().add(part, swap), folder=folder)
