@@ -49,7 +49,8 @@ def path_at(path: SE3Spline, times: Float[Tensor, " t"]) -> tuple[Float[Tensor, 
 def can_be_quick(*tensors: Tensor) -> bool:
     """Whether kernels run on the tensors, and no gradient is wanted of them."""
     learned = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in tensors)
-    return not learned and all(fused.available(tensor.device, tensor.dtype) for tensor in tensors)
+    steps = ("bone_transforms", "skin")
+    return not learned and all(fused.available(step, t.device, t.dtype) for step in steps for t in tensors)
 
 
 def _tensors(path: SE3Spline | None) -> tuple[Tensor, ...]:

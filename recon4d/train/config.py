@@ -123,8 +123,8 @@ class FitConfig:
         longest_scale: bound on a surfel's standard deviation, in sizes of the subject.
         most_anisotropy: bound on the ratio of a surfel's standard deviations.
         final_rate: factor on the step sizes of places and motion at the end.
-        only_drawn: on CUDA, move only the surfels that a step has drawn: less work where many are out of view, but slower
-            learning of what few images see, at the same rates.
+        only_drawn: on CUDA, move only the surfels that a step has drawn: less work where many are out of view, but
+            slower learning of what few images see, at the same rates.
         rates, weights: see there.
         seed: of everything random.
         device: cpu, cuda or cuda:N.

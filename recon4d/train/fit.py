@@ -194,6 +194,7 @@ def train_step(state: State, capture: Capture, frames: Frames, objective: Object
     offsets = torch.zeros(len(surfels), 2, device=model.device, requires_grad=True)
     behind = background if surfels.features is None else torch.cat([background, background.new_zeros(frames.objects)])
     output = rasterize(surfels, view, background=behind, screen_offsets=offsets)
+    radii = output.radii
 
     subject = model.parts[0]
     masks = [coverage] if len(model.parts) == 1 else [frame.mask(k, box) for k in range(frames.objects)]
@@ -202,6 +203,7 @@ def train_step(state: State, capture: Capture, frames: Frames, objective: Object
         # From now on the plain surfels carry the geometry alone.
         plain = merged([one.surfels for one in posed], frames.objects)
         output = rasterize(plain, view, background=behind)
+        radii = torch.maximum(radii, output.radii)
         loss = loss + _GEOMETRY_EVERY * objective.image(output, target, masks)[0]
     if step % _GEOMETRY_EVERY == 0:
         whole = frames.background != "none"
@@ -226,7 +228,7 @@ def train_step(state: State, capture: Capture, frames: Frames, objective: Object
         rows = slice(first, first + len(part))
         density.add(offsets.grad[rows], output.radii[rows], max(frame.camera.width, frame.camera.height))
         first = rows.stop
-    state.optimizer.step(step / config.iterations)
+    state.optimizer.step(step / config.iterations, radii)
 
     # Scaled to the whole image, outside of whose crop both are plain background.
     share = target.numel() / (3 * frame.camera.width * frame.camera.height)

@@ -24,7 +24,7 @@ def bone_transforms(
     root: SE3Spline, path: SE3Spline, rest: Float[Tensor, "b 3"], times: tuple[float, ...]
 ) -> tuple[Float[Tensor, "t b 4"], Float[Tensor, "t b 3"]]:
     """World_from_canonical of bones that rest unturned, as `BonesWarp.transforms_at`."""
-    if fused.available(rest.device, rest.dtype):
+    if fused.available("bone_transforms", rest.device, rest.dtype):
         controls = (path.rotations_wxyz, path.translations, path.start, path.step)
         roots = (root.rotations_wxyz, root.translations, root.start, root.step)
         return fused.bone_transforms(*controls, *roots, rest, torch.tensor(times, dtype=torch.float64))
@@ -66,7 +66,7 @@ def skin(
     blend: Literal["linear", "dual_quaternion"],
 ) -> tuple[Float[Tensor, "t n 3"], Float[Tensor, "t n 4"], Float[Tensor, "t n 4"]]:
     """Centres and rotations of surfels that follow bones, and how they were turned."""
-    if fused.available(centers.device, centers.dtype):
+    if fused.available("skin", centers.device, centers.dtype):
         return fused.skin(
             centers,
             rotations_wxyz,
@@ -86,7 +86,7 @@ def skin(
 
 def compose(pixels: Tensor, background: Float[Tensor, " 3"]) -> tuple[Float[Tensor, "h w 3"], Float[Tensor, "h w 1"]]:
     """Premultiplied [H, W, 4] bytes over a colour: the image, and its coverage."""
-    if fused.available(background.device, background.dtype):
+    if fused.available("compose", background.device, background.dtype):
         return fused.compose(pixels, background)
     # Planes are contiguous in memory and interleaved in shape only, like what the rasterizer returns.
     part = pixels.permute(2, 0, 1).contiguous().float() / 255
@@ -100,7 +100,7 @@ def photometric_errors(
     """(1 - dssim) times the mean absolute difference plus dssim times the structural dissimilarity, and, as a constant,
     the mean squared difference.
     """
-    if fused.available(image.device, image.dtype):
+    if fused.available("photometric_errors", image.device, image.dtype):
         return fused.photometric_errors(image, target, dssim)
     total = (1 - dssim) * losses.color_error(image, target)
     squared = (image.detach() - target).square().mean()
@@ -114,6 +114,6 @@ def normal_consistency(
     K: Float[Tensor, "3 3"],
 ) -> Float[Tensor, ""]:
     """As `losses.normal_consistency`."""
-    if fused.available(normal.device, normal.dtype):
+    if fused.available("normal_consistency", normal.device, normal.dtype):
         return fused.normal_consistency(normal, alpha, depth, K)
     return losses.normal_consistency(normal, alpha, depth, K)

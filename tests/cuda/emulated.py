@@ -20,7 +20,7 @@ RENDER = Path(recon4d.__file__).resolve().parent / "render"
 
 def with_native(name: str, native: ModuleType) -> ModuleType:
     """A private copy of the module `recon4d/render/NAME.py` that calls the emulated native module."""
-    spec = importlib.util.spec_from_file_location(f"emulated_{name.replace('/', '_')}", RENDER / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(f"emulated_{name}", RENDER / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)

@@ -385,15 +385,27 @@ def test_bits_do_not_depend_on_the_number_of_threads(threads: None):
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
-def test_what_is_available():
-    assert fused.available("cpu", torch.float32)
-    assert fused.available(torch.device("cpu"), torch.float64)
-    assert not fused.available("cuda", torch.float32)
-    assert not fused.available("cpu", torch.float16)
+def test_what_is_available(monkeypatch: pytest.MonkeyPatch):
+    """Step by step and device by device, whether this machine has the other module or not."""
+    monkeypatch.setattr(native, "_ext_cuda", object())
+    on_cuda = {"adam_step", "photometric_error", "photometric_errors", "ssim"}
+    for step in set(fused.__all__) - {"available"}:
+        on_cpu = step not in ("adam_step", "ssim")
+        assert fused.available(step, "cpu", torch.float32) == on_cpu, step
+        assert fused.available(step, torch.device("cpu"), torch.float64) == on_cpu, step
+        assert fused.available(step, "cuda", torch.float32) == (step in on_cuda), step
+        assert fused.available(step, torch.device("cuda", 1), torch.float64) == (step in on_cuda), step
+        assert not fused.available(step, "cpu", torch.float16)
+        assert not fused.available(step, "cuda", torch.bfloat16)
+        assert not fused.available(step, "mps", torch.float32)
+    with pytest.raises(ValueError, match="no fused step 'adam'"):
+        fused.available("adam", "cpu", torch.float32)
 
 
 def test_nothing_is_available_without_the_module(monkeypatch: pytest.MonkeyPatch):
     assert _native.available
     monkeypatch.setattr(native, "_ext", None)
-    assert not fused.available("cpu", torch.float32)
+    monkeypatch.setattr(native, "_ext_cuda", None)
+    assert not fused.available("skin", "cpu", torch.float32)
+    assert not fused.available("ssim", "cuda", torch.float32)
     assert native.kernel_names() == []

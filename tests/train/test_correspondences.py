@@ -132,7 +132,7 @@ def test_tracks_teach_motion_and_cameras_but_no_shape(two: Capture, quick: FitCo
         state = start(capture, frames, quick)
         seen: dict[str, Tensor] = {}
 
-        def keep(done: float, seen: dict[str, Tensor] = seen, state=state) -> None:
+        def keep(done: float, radii: Tensor, seen: dict[str, Tensor] = seen, state=state) -> None:
             for name, value in state.model.parameters().items():
                 seen[name] = torch.zeros_like(value) if value.grad is None else value.grad.clone()
 

@@ -25,7 +25,7 @@ def gradients(capture: Capture, config: FitConfig) -> tuple[float, dict[str, tor
         parameter.data += 0.02 * torch.randn(parameter.shape, generator=generator)
     found: dict[str, torch.Tensor] = {}
 
-    def keep(done: float) -> None:
+    def keep(done: float, radii: torch.Tensor) -> None:
         found.update({name: p.grad.clone() for name, p in state.model.parameters().items() if p.grad is not None})
 
     state.optimizer.step = keep  # type: ignore[method-assign]
@@ -34,7 +34,7 @@ def gradients(capture: Capture, config: FitConfig) -> tuple[float, dict[str, tor
     return state.mean_loss, found
 
 
-@pytest.mark.skipif(not fused.available(CPU, torch.float32), reason="the native module is not built")
+@pytest.mark.skipif(not fused.available("skin", CPU, torch.float32), reason="the native module is not built")
 @pytest.mark.parametrize("blend", ["linear", "dual_quaternion"])
 def test_a_step_with_fused_kernels_is_one_without(
     two: Capture, quick: FitConfig, blend: str, monkeypatch: pytest.MonkeyPatch
@@ -42,7 +42,7 @@ def test_a_step_with_fused_kernels_is_one_without(
     config = replace(quick, blend=blend, surface_from=0.0, density_from=1.0)  # type: ignore[arg-type]
     uncertain = replace(two, refine_cameras=True)
     loss, wanted = gradients(uncertain, config)
-    monkeypatch.setattr(fused, "available", lambda device, dtype: False)
+    monkeypatch.setattr(fused, "available", lambda step, device, dtype: False)
     slow_loss, slow = gradients(uncertain, config)
     assert slow_loss == pytest.approx(loss, rel=1e-4)
     assert slow.keys() == wanted.keys()

@@ -102,7 +102,7 @@ def test_colours_no_longer_size_the_surface(capture: Capture, frames: Frames, ha
     state.step = config.after(config.refine_from)
     sized: list[set[str]] = []
 
-    def keep(done: float) -> None:
+    def keep(done: float, radii: torch.Tensor) -> None:
         asked = {name: part.parameters[name].grad for name in ("log_scales", "refined_log_scales")}
         sized.append({name for name, grad in asked.items() if grad is not None and float(grad.abs().max()) > 0})
         state.optimizer.adam.zero_grad(set_to_none=True)

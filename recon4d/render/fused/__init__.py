@@ -1,7 +1,7 @@
 """Steps of training as single kernels: targets, posing, skinning, image losses, Adam.
 
 Each equals a function of `recon4d.field` or `recon4d.losses`, which remains the definition, and its gradient; they save
-the time of many small operations, nothing else.  `available` says where they run; importing this works anywhere.
+the time of many small operations, nothing else.  `available` says which runs where; importing this works anywhere.
 Knows no schedule, no parameter names and no optimiser.
 """
 

@@ -13,11 +13,9 @@ from jaxtyping import Float, Int32
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from recon4d import _native
 from recon4d.core import InputError
+from recon4d.render.fused.native import cuda_function
 from recon4d.render.streams import current_stream
-
-_ext_cuda: Any = getattr(_native, "_ext_cuda", None)
 
 
 def adam_step(
@@ -49,8 +47,8 @@ def adam_step(
     if not all(array.is_contiguous() for array in arrays):
         raise InputError("adam_step", expected="contiguous arrays", got="a strided one", fix="call .contiguous()")
     rows = parameters.shape[0]
-    step: Any = _ext_cuda.adam_step32 if parameters.dtype == torch.float32 else _ext_cuda.adam_step64
     flat = [array.detach().view(rows, -1) if rows else array.detach().view(0, 1) for array in arrays[:4]]
+    step = cuda_function("adam_step", parameters.dtype)
     step(*flat, steps, seen.detach(), learning_rate, *betas, epsilon, current_stream(parameters))
 
 
@@ -70,7 +68,7 @@ class _Ssim(torch.autograd.Function):
     def forward(ctx: Any, image: Tensor, target: Tensor) -> Tensor:
         similarity = torch.empty_like(image)
         partials = image.new_empty(3, *image.shape) if ctx.needs_input_grad[0] else None
-        forward: Any = _ext_cuda.ssim_forward32 if image.dtype == torch.float32 else _ext_cuda.ssim_forward64
+        forward = cuda_function("ssim_forward", image.dtype)
         forward(image.detach(), target, similarity, partials, current_stream(image))
         ctx.save_for_backward(image, target, partials)
         return similarity
@@ -80,6 +78,6 @@ class _Ssim(torch.autograd.Function):
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor | None, None]:
         image, target, partials = ctx.saved_tensors
         gradient = torch.empty_like(image)
-        backward: Any = _ext_cuda.ssim_backward32 if image.dtype == torch.float32 else _ext_cuda.ssim_backward64
+        backward = cuda_function("ssim_backward", image.dtype)
         backward(image.detach(), target, partials, upstream[0].contiguous(), gradient, current_stream(image))
         return gradient, None

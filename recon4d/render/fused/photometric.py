@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from recon4d.render.fused import native
 from recon4d.render.fused.cuda_steps import ssim
-from recon4d.render.fused.native import function, kernels_for
 
 
 def photometric_error(
@@ -33,7 +33,7 @@ def photometric_errors(
     image: Float[Tensor, "h w c"], target: Float[Tensor, "h w c"], dssim: float = 0.2
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
     """`photometric_error`, and the mean squared difference, of which PSNR is made, as a constant."""
-    if image.device.type == "cuda":
+    if native.kind(image.device) == "cuda":
         difference = image - target
         loss = (1 - dssim) * difference.abs().mean()
         if dssim:
@@ -50,8 +50,8 @@ class _Photometric(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, image: Tensor, target: Tensor, share: float) -> tuple[Tensor, Tensor]:
         gradient = torch.empty_like(image) if ctx.needs_input_grad[0] else None
-        threads, kernels = torch.get_num_threads(), kernels_for(image.dtype)
-        values = function("photometric", image.dtype)(
+        threads, kernels = torch.get_num_threads(), native.kernels_for(image.dtype)
+        values = native.function("photometric", image.dtype)(
             image.detach(), target.detach(), share, gradient, threads, kernels
         )
         ctx.save_for_backward(gradient)
