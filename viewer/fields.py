@@ -86,7 +86,8 @@ def number(form: Asking, name: str, start: Any, note: str) -> Getter:
 
 def _first_number(form: Asking, name: str) -> float:
     clock = form.session.playback
-    return {"start": clock.first, "end": clock.last, "time": clock.time, "factor": 1.0, "amount": 1.0}.get(name, 0.1)
+    known = {"start": clock.first, "end": clock.last, "time": clock.time, "at": clock.time, "fps": 24.0}
+    return {**known, "factor": 1.0, "amount": 1.0}.get(name, 0.1)
 
 
 def choice(form: Asking, name: str, start: Any, note: str, options: tuple[Any, ...]) -> Getter:

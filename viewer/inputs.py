@@ -32,6 +32,7 @@ class Inputs:
     """
 
     def __init__(self, scene: Scene, folder: Path | None, given: Path | None) -> None:
+        self.given = given
         self.path = given if given is not None else _beside(scene, folder)
         self._dataset: Dataset | None = None
         # Kept here and not for all viewers: what is left open when Python ends complains.

@@ -21,6 +21,11 @@ class Control:
 
     on_click = on_update
 
+    def remove(self) -> None:
+        self.visible = False
+
+    close = remove
+
     def set(self, value: Any) -> None:
         """As a person would."""
         assert not self.options or value in self.options, f"{self.label} offers {self.options}"
@@ -82,9 +87,24 @@ class Page:
         return self._add(label, first, tuple(options))
 
     def add_button_group(self, label: str, options: tuple[str, ...], **_: Any) -> Control:
-        return self._add("/".join(options), options[0])
+        return self._add("/".join(options), options[0], tuple(options))
 
-    def add_markdown(self, content: str) -> Control:
+    def add_button(self, label: str, **_: Any) -> Control:
+        return self._add(label, False)
+
+    def add_upload_button(self, label: str, **_: Any) -> Control:
+        return self._add(label, None)
+
+    def add_slider(self, label: str, *rest: float, initial_value: float | None = None, **_: Any) -> Control:
+        return self._add(label, rest[-1] if initial_value is None else initial_value)
+
+    def add_modal(self, label: str, **_: Any) -> Folder:
+        return Folder(self, label)
+
+    def add_progress_bar(self, value: float, **_: Any) -> Control:
+        return Control("", value)
+
+    def add_markdown(self, content: str, **_: Any) -> Control:
         return Control("", content)
 
     def add_folder(self, label: str, **_: Any) -> Folder:

@@ -14,8 +14,9 @@ import numpy as np
 
 from recon4d.core import InputError
 from recon4d.export.formats import FORMATS, export_scene
-from recon4d.export.request import ExportRequest
 from recon4d.viewer import exact, filming, threads
+from recon4d.viewer.exporting import Options, options_of, request_of
+from recon4d.viewer.forms import Form
 from recon4d.viewer.jobs import Job
 from recon4d.viewer.text import escaped, shown
 
@@ -52,9 +53,10 @@ class OutputPanel:
                 self.pause = gui.add_number("Seconds since the key before", 1.0, min=0.05, max=600, step=0.1)
                 self.keys = gui.add_button_group("", ("Add a key", "Remove last", "Clear"))
                 self.preview = gui.add_button("Preview the path", icon="player-play")
-            with gui.add_folder("Export"):
-                self.format = gui.add_dropdown("Format", tuple(formats) or ("none",))
-                self.export = gui.add_button("Export", color="orange", icon="download")
+            self.folder = gui.add_folder("Export")
+            with self.folder:
+                self.format = gui.add_dropdown("Format", tuple(formats), order=0.0)
+                self.export = gui.add_button("Export", color="orange", icon="download", order=2.0)
             with gui.add_folder("Picture and page"):
                 self.snapshot = gui.add_button(
                     "Save a snapshot",
@@ -67,15 +69,34 @@ class OutputPanel:
         self.render.on_click(guarded(lambda _: self._render()))
         self.keys.on_click(guarded(lambda _: self._press(self.keys.value)))
         self.preview.on_click(guarded(lambda _: self._toggle_preview()))
-        self.export.on_click(guarded(lambda _: self._export(self.formats.get(self.format.value, ""))))
+        self.format.on_update(guarded(lambda _: self._offer()))
+        self.export.on_click(guarded(lambda _: self._export(self.formats[self.format.value], self.options.make())))
         self.snapshot.on_click(guarded(lambda _: self.save_snapshot()))
         self.share.on_click(guarded(lambda _: self._export("web")))
         self.stop.on_click(guarded(lambda _: self._stop()))
         session.on_change.append(self.refresh)
+        self._fields: Any = None
+        self._offer()
         self.refresh()
 
+    def _offer(self) -> None:
+        """Show what can be chosen for the format."""
+        if self._fields is not None:
+            self._fields.remove()
+        gui = self.session.gui
+        with self.folder:
+            self._fields = gui.add_folder("Options", order=1.0, expand_by_default=False)
+            with self._fields:
+                self.options = Form(self.session, options_of(self.formats[self.format.value]))
+        self._layers = self._names()
+
+    def _names(self) -> tuple[str, ...]:
+        return tuple(layer.name for layer in self.session.project.state.layers)
+
     def refresh(self) -> None:
-        """List the camera keys."""
+        """List the camera keys, and the layers that there are."""
+        if self._names() != self._layers:
+            self._offer()
         keys = self.session.project.notes.keys
         self.listed.content = (
             "\n".join(f"- at {key.time:.2f} s, showing {key.scene_time:.2f} s of the scene" for key in keys)
@@ -172,10 +193,9 @@ class OutputPanel:
 
         self._begin("Rendering the film", work)
 
-    def _export(self, name: str) -> None:
-        if name not in FORMATS:
-            raise InputError("format", expected="a format that is there", got=repr(name), fix="choose another")
+    def _export(self, name: str, options: Options | None = None) -> None:
         view, folder_of_scene = self.session.project.view, self.session.project.folder
+        frames = self.session.shared.inputs.given
         suffixes = FORMATS[name].suffixes
 
         def work(job: Job, folder: Path) -> tuple[Path, str]:
@@ -184,7 +204,7 @@ class OutputPanel:
             def progress(stage: str, done: int, total: int) -> None:
                 job.step(done / max(total, 1), f"{stage}, {done} of {total}")
 
-            request = ExportRequest(path=place, scene_path=folder_of_scene, progress=progress)
+            request = request_of(options, place, scene_path=folder_of_scene, frames=frames, progress=progress)
             result = export_scene(view, name, request)
             told = "; ".join([f"{key} {_number(value)}" for key, value in result.numbers.items()][:6])
             for warning in result.warnings:
