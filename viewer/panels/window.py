@@ -14,6 +14,7 @@ from recon4d.viewer.panels.looking import LookingPanel
 from recon4d.viewer.panels.output import OutputPanel
 from recon4d.viewer.panels.review import ReviewPanel
 from recon4d.viewer.panels.select import SelectPanel
+from recon4d.viewer.panels.selecting_more import MaskPanel, PlanePanel, ValuesPanel
 from recon4d.viewer.panels.timeline import TimelinePanel
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ class Window:
         with edit:
             select_folder = gui.add_folder("Select")
         self.select = SelectPanel(self.bench, select_folder)
+        self.values = ValuesPanel(self.bench, select_folder)
+        self.plane = PlanePanel(self.bench, select_folder)
+        self.mask = MaskPanel(self.bench, select_folder)
         self.edit = EditPanel(self.bench, edit)
         self.looking = LookingPanel(session, look)
         self.review = ReviewPanel(self.bench, look)
