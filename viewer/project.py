@@ -19,6 +19,7 @@ from recon4d.editors import EditStack, SceneView
 from recon4d.editors.edits.base import Edit
 from recon4d.editors.evaluate import evaluate_state
 from recon4d.editors.history import Add, History, Operation
+from recon4d.editors.journal import EditsChangedError
 from recon4d.editors.journal import Session as Journal
 from recon4d.editors.state import State
 from recon4d.scene import Scene, load
@@ -43,6 +44,7 @@ class Project:
         self.scene, self.folder = scene, folder
         self.notes = Notes() if folder is None else read_notes(folder)
         self.trouble: str | None = None  # why the last change could not be saved
+        self.conflict = False  # whether another program has changed the edits meanwhile
         self._journal = None if folder is None else Journal(folder)
         self._memory = History()
         self._listeners: list[Listener] = []
@@ -101,23 +103,34 @@ class Project:
         Raises:
             InputError: it cannot be made, or not be saved; nothing has changed then.
         """
-        with self._lock:
-            after = self.history.do(operation)
-            if after.stack == self.stack:
-                return
-            self._step(after, lambda journal: journal.do(operation))
-        self._tell()
+
+        def change(history: History) -> History | None:
+            after = history.do(operation)
+            return None if after.stack == history.stack else after
+
+        self._change(change, lambda journal: journal.do(operation))
 
     def undo(self) -> None:
         """Take the last operation back; InputError where there is none."""
-        with self._lock:
-            self._step(self.history.undo(), Journal.undo)
-        self._tell()
+        self._change(History.undo, Journal.undo)
 
     def redo(self) -> None:
         """Make what was undone again; InputError where there is nothing."""
+        self._change(History.redo, Journal.redo)
+
+    def reload(self) -> None:
+        """Take over what another program has made of the edits.
+
+        Raises:
+            SceneFormatError: they cannot be read; everything stays as it is.
+            InputError: one of them cannot be made.
+        """
+        if self._journal is None:
+            return
         with self._lock:
-            self._step(self.history.redo(), Journal.redo)
+            state = self._evaluated(self._journal.reload())
+            self.conflict, self.trouble = False, None
+            self._state, self._view = state, self._seen(state)
         self._tell()
 
     def with_edit(self, edit: Edit) -> SceneView:
@@ -145,6 +158,19 @@ class Project:
             self._view = self._seen()
         self._tell()
 
+    def _change(self, change: Callable[[History], History | None], save: Callable[[Journal], object]) -> None:
+        try:
+            with self._lock:
+                after = change(self.history)
+                if after is None:
+                    return
+                self._step(after, save)
+        except EditsChangedError:
+            self.conflict = True
+            self._tell()  # all windows offer to reload
+            raise
+        self._tell()
+
     def _step(self, after: History, save: Callable[[Journal], object]) -> None:
         state = self._evaluated(after.stack)
         if self._journal is None:
@@ -153,6 +179,8 @@ class Project:
             try:
                 save(self._journal)
                 self.trouble = None
+            except EditsChangedError:
+                raise
             except InputError as error:
                 self.trouble = f"{error.got}. {error.fix[:1].upper()}{error.fix[1:]}."
                 raise

@@ -20,6 +20,7 @@ import numpy as np
 
 from recon4d.core import Camera, Recon4dError
 from recon4d.editors import SceneView
+from recon4d.editors.journal import EditsChangedError
 from recon4d.viewer import threads
 from recon4d.viewer.confidence import describe
 from recon4d.viewer.jobs import sentence
@@ -172,6 +173,13 @@ class Session:
         """Do something, and tell the artist where it fails; whether it went well."""
         try:
             action()
+        except EditsChangedError:
+            self.notify(
+                "Another program has changed the edits",
+                "Your change was not made. Press Reload under History to see theirs, and make yours again.",
+                color="yellow",
+                seconds=None,
+            )
         except Recon4dError as error:
             self.notify("That did not work", sentence(error), color="red", seconds=12.0)
         except Exception:
