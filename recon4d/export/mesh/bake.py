@@ -14,12 +14,11 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Float64, Int
 
-from recon4d.core import Camera, spherical_harmonics
+from recon4d.core import Camera, Surfels, spherical_harmonics
 from recon4d.export.mesh.motion import Anchors
 from recon4d.export.mesh.photos import Photo
 from recon4d.export.mesh.topology import TriMesh
 from recon4d.export.mesh.unwrap import SurfacePoints
-from recon4d.field import Field
 from recon4d.synthetic.raycaster import Hits, RayCaster
 from recon4d.synthetic.surface import vertex_normals
 
@@ -174,9 +173,8 @@ def depth_of(
     return depth.reshape(camera.height, camera.width), hits, met.reshape(camera.height, camera.width)
 
 
-def surfel_colors(field: Field, anchors: Anchors, mesh: TriMesh) -> Float32[np.ndarray, "v 3"]:
-    """Colours [V, 3] of the surfels that each vertex moves with, as seen from straight above it."""
-    surfels = field.canonical.to("cpu", torch.float32)
+def surfel_colors(surfels: Surfels, anchors: Anchors, mesh: TriMesh) -> Float32[np.ndarray, "v 3"]:
+    """Colours [V, 3] of the canonical surfels that each vertex moves with, as seen from straight above it."""
     with torch.no_grad():
         if surfels.sh is not None:
             inward = -torch.from_numpy(vertex_normals(mesh.vertices, mesh.faces)).float()

@@ -5,7 +5,7 @@ Does NOT know formats.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal
@@ -50,10 +50,13 @@ class LayerMesh:
         error: of `positions` against the surfels.
         sound: what kind of surface the mesh is.
         psnr: of the mesh with its colours against pictures, dB, over the layer's pixels; NaN where none was compared.
+        psnr_of: which mesh that is, in words: edits of colour are not in the pictures, and come after it.
         seen: share of the surface that a picture sees.
         paint_source: what the colours were taken from, in words.
         motion_source: where the motion comes from, in words.
+        truth: where the surfels carry the vertices at some seconds.
         canonical: whether `mesh` is in the canonical state.
+        keys: for "shapes": numbers of the moments whose shapes are written, the first 0; all of them for none.
     """
 
     name: str
@@ -69,10 +72,13 @@ class LayerMesh:
     error: MotionError
     sound: Soundness
     psnr: float
+    psnr_of: str
     seen: float
     paint_source: str
     motion_source: str
+    truth: Callable[[Sequence[float]], Float32[np.ndarray, "t v 3"]]
     canonical: bool = True
+    keys: tuple[int, ...] = ()
 
     @property
     def size(self) -> float:
@@ -110,7 +116,7 @@ class LayerMeshes:
                 f"{layer.name}: surface seen %": 100 * layer.seen,
             }
             if np.isfinite(layer.psnr):
-                told[f"{layer.name}: PSNR of the coloured mesh, dB"] = layer.psnr
+                told[f"{layer.name}: PSNR of {layer.psnr_of}, dB"] = layer.psnr
         return told
 
 
@@ -140,10 +146,9 @@ def mesh_layers(scene: Scene, request: ExportRequest, *, bones: bool = True) -> 
             warnings.append(f"the layer {layer.name!r} makes no surface and is left out")
             continue
         anchors = anchor(layer.field, mesh)
-        coat = paint(
-            scene, layer.field, layer_number(scene, layer), mesh, anchors, photos, request.texture,
-            partial(request.progress, f"colours of {layer.name}"),
-        )  # fmt: skip
+        tell = partial(request.progress, f"colours of {layer.name}")
+        coat = paint(scene, layer_number(scene, layer), mesh, anchors, photos, request.texture, tell, times)
+        warnings += coat.warnings
         made.append(_animated(layer, mesh, anchors, coat, times, request, warnings, bones=bones))
     return LayerMeshes(tuple(made), tuple(times), tuple(warnings))
 
@@ -202,5 +207,6 @@ def _animated(
         )
     return LayerMesh(
         layer.name, layer.kind, mesh, coat.cut, coat.texture, coat.colors, motion, track, skin, positions, error,
-        soundness(mesh.faces), coat.psnr, coat.seen, coat.source, source, canonical,
+        soundness(mesh.faces), coat.psnr, coat.psnr_of, coat.seen, coat.source, source,
+        partial(carried, field, anchors), canonical,
     )  # fmt: skip

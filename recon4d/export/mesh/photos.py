@@ -1,7 +1,8 @@
 """The pictures that textures are taken from: the input frames where they are at hand, else renders of the scene.
 
-Each comes with how much of every pixel is whose layer, so that nothing of the background ends up on the subject.  Does
-NOT bake.
+The film shows the scene without its edits: its frames go with the cameras, the clock and all the surfels of that one,
+renders with those of the edited scene.  Each picture comes with how much of every pixel is whose layer, so that nothing
+of the background, and nothing that edits took away, ends up on the subject.  Does NOT bake.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from jaxtyping import Float32
+from torch import Tensor
 
 from recon4d.core import Camera, InputError, Surfels
 from recon4d.data import Dataset, View, read_dataset
+from recon4d.editors import SceneView
+from recon4d.export.mesh.origins import owners_of
 from recon4d.render import rasterize
-from recon4d.scene import Layer, Scene, merge_surfels
+from recon4d.scene import Layer, Scene, load, merge_surfels
 
 _MAX_SIDE = 1280
 _TIME_SLACK = 0.25  # of the time between frames, by which an input frame may be away from the scene's
@@ -32,7 +36,8 @@ class Photo:
         time: seconds.
         camera: float32, of the picture's size.
         color: [H, W, 3] display sRGB in [0, 1], not laid over anything.
-        shares: [H, W, L] how much of each pixel is of each layer of the scene, 0 where the picture is transparent.
+        shares: [H, W, L] how much of each pixel is of each layer of the edited scene, 0 where the picture is
+            transparent.
     """
 
     index: int
@@ -47,14 +52,22 @@ class PhotoSource:
     """Pictures of a scene.
 
     Attributes:
-        scene: the scene as it was filmed.
+        scene: what the pictures show: the scene without its edits for input frames, with them for renders.
         views: of the input, one for each frame; None for renders.
         name: what they are, in words.
+        owners: for every layer of `scene`, [N, L] 1 for the layer of the edited scene that a surfel is in now; what is
+            in none any more hides what is behind it all the same.
     """
 
     scene: Scene
     views: tuple[View, ...] | None
     name: str
+    owners: tuple[Float32[Tensor, "_ l"], ...]
+
+    @property
+    def frame_count(self) -> int:
+        """How many pictures there are."""
+        return len(self.scene.frame_times)
 
     def photos(self, frames: Sequence[int]) -> Iterator[Photo]:
         """The pictures of some frames."""
@@ -62,16 +75,50 @@ class PhotoSource:
             time = float(self.scene.frame_times[index])
             camera = self.scene.cameras[index].to("cpu", torch.float32)
             if self.views is None:
-                yield _rendered(self.scene, index, time, _limited(camera))
+                yield self._rendered(index, time, _limited(camera))
             else:
-                yield _filmed(self.scene, index, time, camera, self.views[index])
+                yield self._filmed(index, time, camera, self.views[index])
+
+    def _filmed(self, index: int, time: float, camera: Camera, view: View) -> Photo:
+        values = _pixels(view)
+        height, width = values.shape[:2]
+        if abs(width / height - camera.width / camera.height) > 0.02 * width / height:
+            raise InputError(
+                "--frames",
+                expected=f"pictures as wide for their height as {camera.width} x {camera.height}",
+                got=f"{width} x {height}",
+                fix="give the input that the scene was made from",
+            )
+        camera = camera.resized(width, height)
+        shares = self._shares(time, camera)
+        if values.shape[2] == 4:
+            shares = shares * (values[:, :, 3:] > 0.99)
+        return Photo(index, time, camera, np.ascontiguousarray(values[:, :, :3]), shares)
+
+    def _rendered(self, index: int, time: float, camera: Camera) -> Photo:
+        with torch.no_grad():
+            state = self.scene.appearance_at(time).to("cpu", torch.float32)
+            output = rasterize(_contiguous(state), camera)
+        alpha = output.alpha.numpy()
+        color = output.color[..., :3].clamp(0, 1).numpy() / np.maximum(alpha, 1e-3)
+        return Photo(index, time, camera, np.minimum(color, 1).astype(np.float32), self._shares(time, camera))
+
+    def _shares(self, time: float, camera: Camera) -> Float32[np.ndarray, "h w l"]:
+        """How much of each pixel is of each layer."""
+        with torch.no_grad():
+            parts = [
+                layer.field.at(time).to("cpu", torch.float32).replace(sh=None, features=owner)
+                for layer, owner in zip(self.scene.layers, self.owners, strict=True)
+            ]
+            output = rasterize(_contiguous(merge_surfels(parts)), camera)
+        return output.color.numpy()
 
 
 def find_photos(scene: Scene, frames: Path | None, scene_path: Path | None) -> tuple[PhotoSource, str | None]:
     """The input frames, or renders with a sentence that says so.
 
     Args:
-        scene: whose.
+        scene: whose, with its edits.
         frames: where the input is; looked for beside the scene, under the name that its provenance has, where None.
         scene_path: the scene's folder, where it has one.
 
@@ -79,39 +126,55 @@ def find_photos(scene: Scene, frames: Path | None, scene_path: Path | None) -> t
         InputError: `frames` is given and is not the scene's input.
     """
     if frames is not None:
-        return _source(scene, frames), None
+        return _film(scene, frames, scene_path), None
     known = scene.provenance.get("input")
     name = known.get("name") if isinstance(known, dict) else None
     if isinstance(name, str) and name and Path(name).name == name and scene_path is not None:
         beside = scene_path.resolve().parent / name
         if beside.exists():
             try:
-                return _source(scene, beside), None
+                return _film(scene, beside, scene_path), None
             except InputError as error:
-                return _renders(
+                return renders(
                     scene
                 ), f"textures are taken from renders of the scene: {beside} does not fit it ({error.got})"
     told = f" ({name})" if isinstance(name, str) and name else ""
-    return _renders(scene), (
+    return renders(scene), (
         f"textures are taken from renders of the scene, because its input{told} is not at hand; --frames names it"
     )
 
 
-def _renders(scene: Scene) -> PhotoSource:
-    return PhotoSource(scene, None, "renders of the scene")
+def renders(scene: Scene) -> PhotoSource:
+    """Pictures that the scene makes of itself."""
+    return PhotoSource(scene, None, "renders of the scene", owners_of(scene, scene))
 
 
-def _source(scene: Scene, path: Path) -> PhotoSource:
+def _film(scene: Scene, path: Path, scene_path: Path | None) -> PhotoSource:
+    unedited = _unedited(scene, scene_path)
     dataset = read_dataset(path)
-    views = _matched(scene, dataset)
+    views = _matched(unedited, dataset)
     if views is None:
         raise InputError(
             "--frames",
-            expected=f"pictures at the {len(scene.frame_times)} times of the scene",
+            expected=f"pictures at the {len(unedited.frame_times)} times of the scene",
             got=f"{len(dataset.views)} pictures at other times: {path}",
             fix="give the input that the scene was made from, or leave --frames out",
         )
-    return PhotoSource(scene, views, f"frames of {path.name}")
+    return PhotoSource(unedited, views, f"frames of {path.name}", owners_of(scene, unedited))
+
+
+def _unedited(scene: Scene, scene_path: Path | None) -> Scene:
+    """The scene as it was filmed."""
+    if not isinstance(scene, SceneView):
+        return scene
+    if scene_path is None:
+        raise InputError(
+            "--frames",
+            expected="a scene in a folder, which knows what it was before its edits",
+            got="an edited scene without a folder, which its input does not show",
+            fix="save the scene first, or leave --frames out",
+        )
+    return load(scene_path)
 
 
 def _matched(scene: Scene, dataset: Dataset) -> tuple[View, ...] | None:
@@ -142,7 +205,8 @@ def _limited(camera: Camera) -> Camera:
     return camera.resized(max(1, round(camera.width * scale)), max(1, round(camera.height * scale)))
 
 
-def _filmed(scene: Scene, index: int, time: float, camera: Camera, view: View) -> Photo:
+def _pixels(view: View) -> Float32[np.ndarray, "h w c"]:
+    """An input frame in [0, 1], not larger than it need be."""
     import cv2
 
     pixels = view.load_image()
@@ -151,41 +215,7 @@ def _filmed(scene: Scene, index: int, time: float, camera: Camera, view: View) -
     if max(height, width) > _MAX_SIDE:
         scale = _MAX_SIDE / max(height, width)
         values = cv2.resize(values, (round(width * scale), round(height * scale)), interpolation=cv2.INTER_AREA)
-        height, width = values.shape[:2]
-    if abs(width / height - camera.width / camera.height) > 0.02 * width / height:
-        raise InputError(
-            "--frames",
-            expected=f"pictures as wide for their height as {camera.width} x {camera.height}",
-            got=f"{width} x {height}",
-            fix="give the input that the scene was made from",
-        )
-    camera = camera.resized(width, height)
-    shares = _shares(scene, time, camera)
-    if values.shape[2] == 4:
-        shares = shares * (values[:, :, 3:] > 0.99)
-    return Photo(index, time, camera, np.ascontiguousarray(values[:, :, :3]), shares)
-
-
-def _rendered(scene: Scene, index: int, time: float, camera: Camera) -> Photo:
-    with torch.no_grad():
-        state = scene.appearance_at(time).to("cpu", torch.float32)
-        output = rasterize(_contiguous(state), camera)
-    alpha = output.alpha.numpy()
-    color = output.color[..., :3].clamp(0, 1).numpy() / np.maximum(alpha, 1e-3)
-    return Photo(index, time, camera, np.minimum(color, 1).astype(np.float32), _shares(scene, time, camera))
-
-
-def _shares(scene: Scene, time: float, camera: Camera) -> Float32[np.ndarray, "h w l"]:
-    """How much of each pixel is of each layer."""
-    with torch.no_grad():
-        parts = []
-        for number, layer in enumerate(scene.layers):
-            state = layer.field.at(time).to("cpu", torch.float32)
-            owner = torch.zeros(len(layer.field), len(scene.layers))
-            owner[:, number] = 1.0
-            parts.append(state.replace(sh=None, features=owner))
-        output = rasterize(_contiguous(merge_surfels(parts)), camera)
-    return output.color.numpy()
+    return values
 
 
 def _contiguous(surfels: Surfels) -> Surfels:

@@ -13,8 +13,9 @@ from recon4d.core.spherical_harmonics import coefficients_from_color
 from recon4d.data import write_png
 from recon4d.export.mesh.bake import bake, score, surfel_colors
 from recon4d.export.mesh.canonical import MeshSettings, canonical_mesh
+from recon4d.export.mesh.canvas import vertex_points
 from recon4d.export.mesh.motion import anchor
-from recon4d.export.mesh.painting import paint, vertex_points
+from recon4d.export.mesh.painting import paint
 from recon4d.export.mesh.photos import Photo, find_photos
 from recon4d.export.mesh.unwrap import SurfacePoints
 from recon4d.field import Field, IdentityWarp
@@ -89,7 +90,7 @@ def test_a_picture_sees_nothing_through_the_surface(striped):
 
 def test_surfels_lend_their_colours(striped):
     field, mesh, anchors = striped
-    colors = surfel_colors(field, anchors, mesh)
+    colors = surfel_colors(field.canonical, anchors, mesh)
     for side, color in ((1, [0.9, 0.1, 0.1]), (-1, [0.1, 0.8, 0.1])):
         mine = colors[side * mesh.vertices[:, 0] > 0.3]
         assert len(mine) > 100
@@ -119,7 +120,7 @@ def test_a_painted_mesh_looks_like_the_scene(texture):
     mesh = canonical_mesh(field.canonical, MeshSettings(3000))
     photos, note = find_photos(scene, None, None)
     assert "not at hand" in note
-    painted = paint(scene, field, 0, mesh, anchor(field, mesh), photos, texture, lambda done, total: None)
+    painted = paint(scene, 0, mesh, anchor(field, mesh), photos, texture, lambda done, total: None)
     assert painted.psnr > 26
     assert (painted.texture is None) == (texture == "vertex")
 
