@@ -35,7 +35,7 @@ def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def posed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Images of a camera that hardly moves, with cameras, masks and depth maps in units of their own."""
+    """Images of a camera that hardly moves, with cameras, masks and depth maps."""
     folder = tmp_path_factory.mktemp("posed")
     images, cameras = tiny.frames(FRAMES, SIZE, degrees=10.0)
     (folder / "images").mkdir()
@@ -44,7 +44,7 @@ def posed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for index, (image, mask, camera) in enumerate(zip(images, tiny.masks_of(images), cameras, strict=True)):
         name = f"{index:05d}"
         write_png(folder / "images" / f"{name}.png", np.dstack([image, mask]))
-        np.save(folder / "depth" / f"{name}.npy", 7.0 * depth_of(camera))
+        np.save(folder / "depth" / f"{name}.npy", depth_of(camera))
         views.append(
             View(f"images/{name}", "train", folder / "images" / f"{name}.png", index / tiny.FPS, camera,
                  depth_path=folder / "depth" / f"{name}.npy")
@@ -80,14 +80,19 @@ def depth_error(scene: Path, posed: Path) -> float:
 
 def test_depth_of_the_data_set_bends_the_shape(posed, tmp_path):
     """From one side the hull is no surface: depth tells what the images cannot, and is taken only when asked for."""
-    (tmp_path / "without").mkdir()
-    (tmp_path / "with").mkdir()
+    other = tmp_path / "other units"
+    for folder in (tmp_path / "without", tmp_path / "file", tmp_path / "folder", other):
+        folder.mkdir()
+    for path in (posed / "depth").iterdir():
+        np.save(other / path.name, 7 * np.load(path))
     plain, chosen, _ = run(posed, tmp_path / "without", 120, cameras="file")
     assert "depth" not in chosen
-    told, chosen, warned = run(posed, tmp_path / "with", 120, cameras="file", depth="file")
-    assert chosen["depth"] == f"{FRAMES} depth maps"
-    assert not any("depth was left out" in text for text in warned)
-    assert depth_error(told.scene, posed) < 0.7 * depth_error(plain.scene, posed)
+    for name, depth, units in (("file", "file", "the scene's"), ("folder", str(other), "of each frame's own")):
+        told, chosen, _ = run(posed, tmp_path / name, 120, cameras="file", depth=depth)
+        assert chosen["depth"] == f"{FRAMES} depth maps"
+        (stage,) = (one for one in load(told.scene).provenance["stages"] if one["stage"] == "depth")
+        assert stage["facts"]["units"] == units
+        assert depth_error(told.scene, posed) < 0.7 * depth_error(plain.scene, posed)
 
 
 def test_a_folder_of_depth_maps_is_matched_by_number(posed, clip, tmp_path):
