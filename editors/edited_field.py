@@ -14,6 +14,9 @@ from recon4d.core import Surfels
 from recon4d.editors.posing import pose
 from recon4d.field import Field
 
+RANKS = {"opacities": 1, "sh": 3}
+"""Dimensions of arrays of surfels without the axis of moments; 2 for all others."""
+
 
 @dataclass(frozen=True, eq=False)
 class Source:
@@ -49,6 +52,18 @@ class Step(ABC):
             times: [T] seconds, as this step knows them.
             source: what the surfels come from.
         """
+        return state
+
+    def shapes_at(self, times: Float[Tensor, " t"]) -> Tensor | None:
+        """How far it changes the canonical shape at T moments, float64 [T]; None for steps that do not."""
+        return None
+
+    def shaped(self, field: Field, share: float) -> Field:
+        """A plain field with its canonical shape changed by a share, before it is moved; see `shapes_at`."""
+        return field
+
+    def lit(self, state: Surfels, share: float) -> Surfels:
+        """Surfels [T, N] that `shaped` has turned, with their colours turned too."""
         return state
 
     @abstractmethod
@@ -116,15 +131,44 @@ class EditedField(Field):
             known.append(step.source_times(known[-1]))
         known.reverse()
         plain = self.plain()
-        if fused:
-            state = pose(plain, known[0], appearance=appearance)
-        else:
-            state = plain.appearance_at_times(known[0]) if appearance else plain.at_times(known[0])
+        state = self._moved(plain, known, appearance=appearance, fused=fused)
         carried = None
         for step, after in zip(self.steps, known[1:], strict=True):
             carried = step.carries(moments) or carried
             state = step.apply(state, after, Source(plain, known[0], carried))
         return state
+
+    def _moved(self, plain: Field, known: list[Tensor], *, appearance: bool, fused: bool) -> Surfels:
+        """What the warp makes of the surfels, which may have another shape at each moment."""
+        found = [(step, step.shapes_at(after)) for step, after in zip(self.steps, known[1:], strict=True)]
+        shaping = [(step, shares) for step, shares in found if shares is not None]
+        if not any(bool(shares.any()) for _, shares in shaping):
+            return _at_once(plain, known[0], appearance=appearance, fused=fused)
+        moments = []
+        for i in range(len(known[0])):
+            field = plain
+            for step, shares in shaping:
+                field = step.shaped(field, float(shares[i])) if shares[i] else field
+            state = _at_once(field, known[0][i : i + 1], appearance=appearance, fused=fused)
+            for step, shares in shaping:
+                state = step.lit(state, float(shares[i])) if shares[i] else state
+            moments.append(state)
+        if len(moments) == 1:
+            return moments[0]
+        return Surfels(**{name: _together([m.tensors()[name] for m in moments], name) for name in state.tensors()})
+
+
+def _together(arrays: list[Tensor], name: str) -> Tensor:
+    """Arrays of single moments as one; as it is where no time changes it."""
+    if arrays[0].dim() > RANKS.get(name, 2):
+        return torch.cat(arrays)
+    return arrays[0] if all(array is arrays[0] for array in arrays) else torch.stack(arrays)
+
+
+def _at_once(field: Field, times: Tensor, *, appearance: bool, fused: bool) -> Surfels:
+    if fused:
+        return pose(field, times, appearance=appearance)
+    return field.appearance_at_times(times) if appearance else field.at_times(times)
 
 
 def stepped(field: Field, *steps: Step) -> EditedField:
@@ -153,7 +197,6 @@ def plain_of(field: Field) -> Field:
 
 def first_moment(state: Surfels) -> Surfels:
     """Surfels at one moment without the axis of moments, whatever arrays have it."""
-    ranks = {"opacities": 1, "sh": 3}
     return Surfels(
-        **{name: tensor[0] if tensor.dim() > ranks.get(name, 2) else tensor for name, tensor in state.tensors().items()}
+        **{name: tensor[0] if tensor.dim() > RANKS.get(name, 2) else tensor for name, tensor in state.tensors().items()}
     )

@@ -19,6 +19,7 @@ from recon4d.editors.ride_step import RideStep, inverted, ride_of
 from recon4d.editors.riding import rebound, rides_along
 from recon4d.editors.selections.base import Selection, resolve
 from recon4d.editors.selections.borders import depth_inside
+from recon4d.editors.shape_step import ShapeStep
 from recon4d.editors.shapes import place
 from recon4d.editors.state import State
 from recon4d.editors.steps import MoveStep, frame_at
@@ -89,7 +90,7 @@ class Transform(Edit, kind="transform"):
         pivot = self._pivot(field, mask, bone, state)
         rest = PoseKey(0.0, self.translate, self.rotate, self.scale)
         in_world = self.frame == "world" and ride_of(field) is not None
-        if not self.keys and self.during is None and not has_step(field, MoveStep) and not in_world:
+        if not self.keys and self.during is None and not has_step(field, MoveStep, ShapeStep) and not in_world:
             folded = self._folded(plain_of(field), mask, rest, pivot, bone, shares)
             if folded is not None:
                 return Folded(with_plain(field, folded.field), folded.copy_of)
@@ -107,7 +108,7 @@ class Transform(Edit, kind="transform"):
         sizes = tuple(PoseKey(key.time, scale=key.scale, ease=key.ease) for key in poses)
         shares = soft_shares(field.canonical.centers, mask, self.soft)
         pivot = inverted(ride.offset)[1]
-        if not self.keys and self.during is None and not has_step(field, MoveStep):
+        if not self.keys and self.during is None and not has_step(field, MoveStep, ShapeStep):
             motion = motion_at(sizes[0], (), None, torch.zeros(1, dtype=torch.float64))
             folded = fold(plain_of(field), mask, motion, pivot, None, shares)
             if folded is not None:

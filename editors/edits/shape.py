@@ -10,13 +10,16 @@ from torch import Tensor
 
 from recon4d.core import InputError
 from recon4d.editors import shapes
-from recon4d.editors.edited_field import plain_of, with_plain
+from recon4d.editors.edited_field import plain_of, stepped, with_plain
 from recon4d.editors.edits.base import Edit
-from recon4d.editors.keys import Vector, check_range, check_vector
+from recon4d.editors.edits.move import check_moments
+from recon4d.editors.keys import Key, Span, Vector, check_order, check_range, check_vector
 from recon4d.editors.motions import check_motion, factors_of
 from recon4d.editors.selections.base import Selection, resolve
 from recon4d.editors.selections.spatial import turn
+from recon4d.editors.shape_step import ShapeStep
 from recon4d.editors.state import State
+from recon4d.editors.steps import Amount
 from recon4d.field import Field
 from recon4d.field.rows import rows_of, take
 
@@ -33,12 +36,16 @@ class ScalePart(Edit, kind="scale_part"):
         pivot: the canonical place that stays; where the part joins the rest when left out.
         falloff: width of the band inside the border over which the factor fades in, scene units; a fifth of the
             part's depth when left out.
+        keys: how much of the growth is there over time, 0 to 1; all of it always when left out.
+        during: range of time outside which nothing happens.
     """
 
     select: Selection
     factor: float | Vector
     pivot: Vector | None = None
     falloff: float | None = None
+    keys: tuple[Key, ...] = ()
+    during: Span | None = None
 
     def check(self) -> None:
         """See `Edit.check`."""
@@ -48,6 +55,7 @@ class ScalePart(Edit, kind="scale_part"):
             check_vector("pivot", self.pivot)
         if self.falloff is not None:
             check_range("falloff", self.falloff, 0.0, 1e9)
+        check_shares(self.keys)
 
     def apply(self, state: State) -> State:
         """See `Edit.apply`."""
@@ -55,7 +63,11 @@ class ScalePart(Edit, kind="scale_part"):
         def change(field: Field, mask: Tensor) -> Field:
             return shapes.scale_region(field, mask, self.factor, pivot=self.pivot, falloff=self.falloff)
 
-        return reshaped(state, self.select, change)
+        check_moments(state, self.during, [key.time for key in self.keys])
+        amount = Amount(1.0, self.keys, self.during)
+        return state.with_fields(
+            resolve(self.select, state), lambda field, mask: reshaped(field, change(plain_of(field), mask), amount)
+        )
 
 
 @dataclass(frozen=True)
@@ -95,11 +107,15 @@ class Deform(Edit, kind="deform"):
         select: the surfels that may move.
         handles: what is held, and where it goes; at least one that moves.
         reach: how far from the handles that move the change may go, scene units; all of the layer when left out.
+        keys: how far the handles are pulled over time, 0 to 1; all the way always when left out.
+        during: range of time outside which nothing happens.
     """
 
     select: Selection
     handles: tuple[HandlePose, ...]
     reach: float | None = None
+    keys: tuple[Key, ...] = ()
+    during: Span | None = None
 
     def check(self) -> None:
         """See `Edit.check`."""
@@ -107,9 +123,11 @@ class Deform(Edit, kind="deform"):
             raise InputError("handles", expected="at least one handle", got="none", fix="hold the shape somewhere")
         if self.reach is not None:
             check_range("reach", self.reach, 1e-12, 1e9)
+        check_shares(self.keys)
 
     def apply(self, state: State) -> State:
         """See `Edit.apply`."""
+        check_moments(state, self.during, [key.time for key in self.keys])
         masks = resolve(self.select, state)
         held = {name: self._touching(plain_of(state.layer(name).field), mask) for name, mask in masks.items()}
         for i, handle in enumerate(self.handles):
@@ -132,7 +150,7 @@ class Deform(Edit, kind="deform"):
         def change(field: Field, mask: Tensor) -> Field:
             selected = None if bool(mask.all()) else mask
             shaped = shapes.deform_field(plain_of(field), handles, selected=selected, reach=self.reach)
-            return with_plain(field, shaped)
+            return reshaped(field, shaped, Amount(1.0, self.keys, self.during))
 
         return change
 
@@ -145,8 +163,22 @@ class Deform(Edit, kind="deform"):
         return [bool(((centers - middle).norm(dim=-1) <= radius + reach).any()) for middle, radius in balls]
 
 
-def reshaped(state: State, select: Selection, change: Callable[[Field, Tensor], Field]) -> State:
-    """The state with the canonical surfels of a selection changed; edits over time come on top as before."""
-    masks = resolve(select, state)
-    with torch.no_grad():
-        return state.with_fields(masks, lambda field, mask: with_plain(field, change(plain_of(field), mask)))
+def reshaped(field: Field, shaped: Field, amount: Amount) -> Field:
+    """A field whose plain surfels take another shape, at all times or by an amount; other steps go on top as before."""
+    if amount.is_constant:
+        return with_plain(field, shaped)
+    plain = plain_of(field)
+    moved = [(a != b).any(-1) for a, b in zip(_places(plain), _places(shaped), strict=True)]
+    rows = rows_of(torch.stack(moved).any(0))
+    return stepped(field, ShapeStep.between(plain, shaped, rows, amount)) if len(rows) else field
+
+
+def _places(field: Field) -> tuple[Tensor, Tensor, Tensor]:
+    return field.canonical.centers, field.canonical.rotations_wxyz, field.canonical.scales
+
+
+def check_shares(keys: tuple[Key, ...]) -> None:
+    """InputError unless the keys are in order, and their values in 0 to 1."""
+    check_order("keys", [key.time for key in keys])
+    for i, key in enumerate(keys):
+        check_range(f"keys[{i}].value", key.value, 0.0, 1.0)

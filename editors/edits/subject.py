@@ -18,6 +18,7 @@ from recon4d.editors.merging import merge_fields
 from recon4d.editors.riding import other_bones
 from recon4d.editors.selections.base import Selection, resolve
 from recon4d.editors.selections.spatial import check_direction
+from recon4d.editors.shape_step import ShapeStep
 from recon4d.editors.shapes.replacing import SMOOTHING
 from recon4d.editors.state import State, new_ids
 from recon4d.editors.steps import RowsStep
@@ -72,9 +73,8 @@ class ReplaceSubject(Edit, kind="replace"):
         )
         ids = new_ids(self.id, len(field), torch.empty(0, dtype=torch.int64))
         field = replace(field, ids=ids)
-        steps = [
-            replace(s, rows=torch.arange(len(field)), shares=None) if isinstance(s, RowsStep) else s for s in whole
-        ]
+        rows = torch.arange(len(field))
+        steps = [replace(step, rows=rows) if isinstance(step, RowsStep) else step for step in whole]
         return state.with_field(subject.name, stepped(field, *steps) if steps else field)
 
 
@@ -183,8 +183,9 @@ def _steps_of_all(field: Field) -> tuple[Step, ...]:
     """The steps of a field, all of which are of all its surfels; InputError where one is of a part."""
     steps = field.steps if isinstance(field, EditedField) else ()
     for step in steps:
-        if isinstance(step, RowsStep) and (len(step.rows) < len(field) or step.shares is not None):
-            got = "one with edits over time of a part of it"
+        partial = isinstance(step, RowsStep) and (len(step.rows) < len(field) or step.shares is not None)
+        if partial or isinstance(step, ShapeStep):
+            got = "one with edits over time of a part of it, or of its shape"
             fix = "replace it before those, or disable them"
             raise InputError("layer", expected="a layer without edits over time of its parts", got=got, fix=fix)
     return steps

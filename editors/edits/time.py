@@ -27,7 +27,7 @@ class _Timed(Edit):
     """What edits of time share.
 
     Attributes:
-        layers: names of layers whose time it is; the whole scene, with its timeline and locked layers, where it is empty.
+        layers: names of layers whose time it is; the whole scene, with its timeline, where it is empty.
     """
 
     layers: tuple[str, ...] = ()
@@ -42,7 +42,7 @@ class _Timed(Edit):
         return replace(state, layers=layers)
 
     def named(self, state: State) -> frozenset[str]:
-        """The layers that are named; InputError for one that is not there, locked or hidden, and would stay as it is."""
+        """The layers that are named; InputError for one that is not there, or is locked or hidden and left alone."""
         for i, name in enumerate(self.layers):
             free_layer(state, name, f"layers[{i}]")
             if name in state.hidden:

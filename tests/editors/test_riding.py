@@ -194,6 +194,13 @@ def test_it_rises_with_the_surface_that_grows_below_it():
     assert float((centers(grown, "hat", 0.0) - centers(before, "hat", 0.0)).norm(dim=1).min()) > 0.02
 
 
+def test_it_rises_while_the_surface_grows():
+    grow = ScalePart(select=HEAD, factor=1.6)
+    over_time = seen(ON, replace(grow, keys=(Key(0.2, 0.0), Key(0.8, 1.0))))
+    for time, like in ((0.1, seen(ON)), (0.9, seen(ON, grow))):
+        torch.testing.assert_close(centers(over_time, "hat", time), centers(like, "hat", time), rtol=0, atol=1e-5)
+
+
 def test_its_own_edits_come_on_top():
     moved_up = Transform(select=HAT, translate=(0.0, 0.0, 0.1))
     for own in (moved_up, replace(moved_up, frame="world"), replace(moved_up, keys=(PoseKey(0.0, (0.0, 0.0, 0.1)),))):
