@@ -84,7 +84,7 @@ class Clip:
         self._channels.append({"sampler": len(self._samplers) - 1, "target": {"node": node, "path": path}})
 
 
-def key_shapes(positions: Float32[np.ndarray, "t v 3"], tolerance: float) -> list[int]:
+def key_shapes(positions: Float32[np.ndarray, "t v 3"], times: Sequence[float], tolerance: float) -> list[int]:
     """Moments that a flip-book needs: in between, blending the two neighbours stays within `tolerance` everywhere.
 
     Halves the clip where it is missed by most, as Douglas and Peucker (1973) do with lines.  The first and last moment
@@ -95,10 +95,9 @@ def key_shapes(positions: Float32[np.ndarray, "t v 3"], tolerance: float) -> lis
         first, last = spans.pop()
         if last - first < 2:
             continue
-        share = (np.arange(first + 1, last) - first) / (last - first)
         worst, at = 0.0, first
-        for moment, weight in zip(range(first + 1, last), share, strict=True):
-            blend = (1 - weight) * positions[first] + weight * positions[last]
+        for moment in range(first + 1, last):
+            (blend,) = blended(positions, times, [first, last], [times[moment]])
             away = float(np.linalg.norm(positions[moment] - blend, axis=-1).max())
             if away > worst:
                 worst, at = away, moment
@@ -106,3 +105,17 @@ def key_shapes(positions: Float32[np.ndarray, "t v 3"], tolerance: float) -> lis
             keys.add(at)
             spans += [(first, at), (at, last)]
     return sorted(keys)
+
+
+def blended(
+    positions: Float32[np.ndarray, "t v 3"], times: Sequence[float], keys: Sequence[int], moments: Sequence[float]
+) -> Float32[np.ndarray, "m v 3"]:
+    """What players show at some seconds of a flip-book: the shapes at the keys around them, blended by time."""
+    seconds = np.asarray(times, np.float64)[list(keys)]
+    after = np.clip(np.searchsorted(seconds, moments, side="right"), 1, max(len(keys) - 1, 1))
+    out = np.empty((len(moments), *positions.shape[1:]), np.float32)
+    for row, (place, moment) in enumerate(zip(after, moments, strict=True)):
+        first, last = keys[place - 1], keys[min(place, len(keys) - 1)]
+        share = np.clip((moment - times[first]) / max(times[last] - times[first], 1e-12), 0, 1)
+        out[row] = (1 - share) * positions[first] + share * positions[last]
+    return out

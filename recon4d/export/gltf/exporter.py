@@ -9,16 +9,16 @@ import numpy as np
 import recon4d
 from recon4d.data.files import write_bytes
 from recon4d.export import camera_paths
-from recon4d.export.gltf.animation import Clip, key_shapes
+from recon4d.export.gltf.animation import Clip
 from recon4d.export.gltf.cameras import add_camera
 from recon4d.export.gltf.container import GlbBuilder
+from recon4d.export.gltf.flip_book import with_flip_books
 from recon4d.export.gltf.meshes import Placed, add_layer
 from recon4d.export.gltf.space import Space
 from recon4d.export.mesh.layers import LayerMesh, LayerMeshes, mesh_layers
 from recon4d.export.request import ExportRequest, ExportResult
 from recon4d.scene import Scene
 
-_FLIP_TOLERANCE = 1e-3  # of the size: what a flip-book may miss between its shapes
 _LARGE = 32 << 20  # bytes of shapes, from which on a flip-book is a burden
 
 
@@ -29,7 +29,7 @@ def export_glb(scene: Scene, request: ExportRequest) -> ExportResult:
         InputError: a layer makes no surface, the frames that were given are not the scene's, or the place cannot be
             written.
     """
-    made = mesh_layers(scene, request)
+    made = with_flip_books(mesh_layers(scene, request))
     content, warnings = glb_of(scene, made, request.path.stem)
     write_bytes(request.path, content)
     numbers = made.numbers() | {"moments": len(made.times), "length, seconds": made.times[-1] - made.times[0]}
@@ -44,20 +44,20 @@ def glb_of(scene: Scene, made: LayerMeshes, name: str) -> tuple[bytes, list[str]
         made: its meshes.
         name: of the animation.
     """
+    made = with_flip_books(made)
     glb, space, warnings = GlbBuilder(), Space.of(scene), list[str]()
     clip = Clip(glb, made.times, name)
     roots: list[int] = []
     for layer in made.layers:
-        keys = key_shapes(layer.positions, _FLIP_TOLERANCE * layer.size) if layer.motion == "shapes" else []
-        placed = add_layer(glb, layer, space, keys)
+        placed = add_layer(glb, layer, space)
         # The skinned mesh and its joints are both at the top: viewers warn of anything above a skinned mesh.
         roots += [placed.node] if placed.root is None else [placed.node, placed.root]
         _animate(clip, layer, placed, space)
         _describe(glb, layer, placed)
-        if len(keys) * len(layer.cut.origin) * 12 > _LARGE:
+        if len(layer.keys) * len(layer.cut.origin) * 12 > _LARGE:
             warnings.append(
-                f"the flip-book of {layer.name!r} has {len(keys)} shapes of {len(layer.cut.origin)} vertices: fewer "
-                "--faces or a lower --fps make it smaller"
+                f"the flip-book of {layer.name!r} has {len(layer.keys)} shapes of {len(layer.cut.origin)} vertices: "
+                "fewer --faces or a lower --fps make it smaller"
             )
     size = max(layer.size for layer in made.layers) * space.scale
     camera, told = add_camera(glb, clip, camera_paths.input_path(scene, list(made.times)), space, size)
@@ -74,7 +74,7 @@ def glb_of(scene: Scene, made: LayerMeshes, name: str) -> tuple[bytes, list[str]
 
 def _animate(clip: Clip, layer: LayerMesh, placed: Placed, space: Space) -> None:
     if layer.motion == "shapes":
-        clip.shapes(placed.node, placed.keys)
+        clip.shapes(placed.node, layer.keys)
     elif layer.motion == "rigid" and layer.bones is not None:
         clip.move(placed.node, space.rotations(layer.bones.root_rotations), space.points(layer.bones.root_translations))
     elif placed.root is not None and layer.bones is not None:
@@ -97,5 +97,6 @@ def _describe(glb: GlbBuilder, layer: LayerMesh, placed: Placed) -> None:
         "pieces": layer.sound.pieces,
         "colors_from": layer.paint_source,
         "psnr": layer.psnr if np.isfinite(layer.psnr) else None,
+        "psnr_of": layer.psnr_of,
     }
     glb.document["meshes"][glb.document["nodes"][placed.node]["mesh"]]["extras"] = told

@@ -25,23 +25,20 @@ class Placed:
         node: of the mesh.
         root: node of the joint above all others, None without bones.
         joints: nodes of the bones.
-        keys: moments that shapes stand for, by number; none without shapes.
     """
 
     node: int
     root: int | None = None
     joints: tuple[int, ...] = ()
-    keys: tuple[int, ...] = ()
 
 
-def add_layer(glb: GlbBuilder, layer: LayerMesh, space: Space, keys: list[int]) -> Placed:
+def add_layer(glb: GlbBuilder, layer: LayerMesh, space: Space) -> Placed:
     """Add a layer's nodes; those without a parent are to be put into the scene by the caller.
 
     Args:
         glb: the file.
         layer: what to add.
         space: glTF's.
-        keys: for a flip-book: the moments that become shapes, the first of them 0.
     """
     base = layer.positions[0].astype(np.float64) if layer.motion == "shapes" else layer.mesh.vertices
     attributes: dict[str, int] = {}
@@ -65,15 +62,17 @@ def add_layer(glb: GlbBuilder, layer: LayerMesh, space: Space, keys: list[int]) 
         "mode": 4,
     }
     mesh: dict[str, Any] = {"name": layer.name, "primitives": [primitive]}
-    if keys:
+    if layer.keys:
         primitive["targets"] = [
             {"POSITION": glb.array(shape, target=VERTICES, bounds=True)}
-            for shape in (space.points(layer.positions[k] - layer.positions[0])[layer.cut.origin] for k in keys[1:])
+            for shape in (
+                space.points(layer.positions[k] - layer.positions[0])[layer.cut.origin] for k in layer.keys[1:]
+            )
         ]
-        mesh["weights"] = [0.0] * (len(keys) - 1)
+        mesh["weights"] = [0.0] * (len(layer.keys) - 1)
     node: dict[str, Any] = {"name": layer.name, "mesh": glb.add("meshes", mesh)}
     if layer.motion != "bones" or layer.bones is None:
-        return Placed(glb.add("nodes", node), keys=tuple(keys))
+        return Placed(glb.add("nodes", node))
     joints_added = _add_joints(glb, layer, space)
     node["skin"] = joints_added[1]
     root, bones = joints_added[0], joints_added[2]

@@ -57,7 +57,7 @@ def layered(folder) -> tuple[Scene, LayerMeshes, object]:
 @pytest.fixture(scope="module")
 def flip_book(folder) -> tuple[Scene, LayerMeshes, object]:
     scene = swaying_scene()
-    made = mesh_layers(scene, _request(folder / "flip.glb", morph=True, texture="vertex"))
+    made = mesh_layers(scene, _request(folder / "flip.glb", morph=True, texture="vertex", fps=32.0))
     content, _ = glb_of(scene, made, "flip")
     path = folder / "flip.glb"
     path.write_bytes(content)
@@ -96,6 +96,29 @@ def test_three_plays_the_flip_book(flip_book):
     assert made.layers[0].motion == "shapes"
     # Between kept shapes a tenth of a percent may be missed.
     assert _three_error(scene, made, path) < 1.5e-3
+
+
+def test_the_error_of_a_flip_book_is_that_of_what_is_played(flip_book):
+    scene, made, path = flip_book
+    glb, layer, space = Glb(path), made.layers[0], Space.of(scene)
+    (channel,) = [c for c in glb.document["animations"][0]["channels"] if c["target"]["path"] == "weights"]
+    seconds = glb.array(glb.document["animations"][0]["samplers"][channel["sampler"]]["input"])[:, 0]
+    (primitive,) = glb.document["meshes"][0]["primitives"]
+    base = glb.array(primitive["attributes"]["POSITION"])
+    shapes = [base, *(base + glb.array(target["POSITION"]) for target in primitive["targets"])]
+    assert len(shapes) < len(made.times)
+    moments = sorted([*made.times, *((np.array(made.times[1:]) + made.times[:-1]) / 2).tolist()])
+    truth = space.points(layer.truth(moments).reshape(-1, 3)).reshape(len(moments), -1, 3)[:, layer.cut.origin]
+    away = []
+    for moment, true in zip(moments, truth, strict=True):
+        place = min(int(np.searchsorted(seconds, moment - made.times[0], side="right")), len(seconds) - 1)
+        share = (moment - made.times[0] - seconds[place - 1]) / (seconds[place] - seconds[place - 1])
+        shown = (1 - share) * shapes[place - 1] + share * shapes[place]
+        away.append(np.linalg.norm(shown - true, axis=-1) / (space.scale * layer.size))
+    told = glb.document["meshes"][0]["extras"]
+    assert told["vertex_error_max"] == pytest.approx(np.max(away), rel=1e-2)
+    assert told["vertex_error_rms"] == pytest.approx(np.sqrt(np.mean(np.square(away))), rel=1e-2)
+    assert told["vertex_error_max"] > 1e-5
 
 
 def test_at_most_two_shapes_live_at_any_time(flip_book):
