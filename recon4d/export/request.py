@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-import torch
 
 from recon4d.core import InputError
+from recon4d.export.finite import check_finite
 from recon4d.scene import Layer, Scene
 
 Progress = Callable[[str, int, int], None]
@@ -145,13 +145,6 @@ def check_request(scene: Scene, request: ExportRequest) -> None:
         )
     if not request.skin_limit > 0:
         raise InputError("skin_limit", expected="a share above 0", got=f"{request.skin_limit:g}", fix="0.02 is usual")
+    times = request.times(scene)
     for layer in request.chosen(scene):
-        tensors = {**layer.field.canonical.tensors(), **layer.field.warp.tensors()}
-        wrong = [name for name, t in tensors.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
-        if wrong:
-            raise InputError(
-                f"layer {layer.name!r}",
-                expected="finite numbers",
-                got=f"NaN or infinity in {', '.join(wrong)}",
-                fix="export a scene that recon4d can load, or undo the edit that made them",
-            )
+        check_finite(layer, times)
