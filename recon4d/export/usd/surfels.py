@@ -1,7 +1,8 @@
 """Surfels in USD: a particle field with the Gaussian surflet kernel, which is exactly a surfel.
 
 The schema is `UsdVol.ParticleField` of OpenUSD 26.03.  Positions, orientations and, where colours depend on the view,
-their coefficients are sampled at every moment; what does not change is written once.  Does NOT know how surfels move.
+their coefficients are sampled at every moment; what does not change is written once.  Of the two kinds of numbers that
+the schema has for each, floats are written: half floats turn large surfels visibly.  Does NOT know how surfels move.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def add_surfels(stage: Stage, layer: Layer) -> None:
     harmonics = UsdVol.ParticleFieldSphericalHarmonicsAttributeAPI(prim)
     attributes = {
         "positions": UsdVol.ParticleFieldPositionAttributeAPI(prim).CreatePositionsAttr(),
-        "orientations": UsdVol.ParticleFieldOrientationAttributeAPI(prim).CreateOrientationshAttr(),
+        "orientations": UsdVol.ParticleFieldOrientationAttributeAPI(prim).CreateOrientationsAttr(),
         "scales": UsdVol.ParticleFieldScaleAttributeAPI(prim).CreateScalesAttr(),
         "opacities": UsdVol.ParticleFieldOpacityAttributeAPI(prim).CreateOpacitiesAttr(),
         "harmonics": harmonics.CreateRadianceSphericalHarmonicsCoefficientsAttr(),
@@ -75,7 +76,7 @@ def _to_usd(name: str, values: np.ndarray) -> Any:
     from pxr import Vt
 
     if name == "orientations":
-        return Vt.QuathArray.FromNumpy(np.ascontiguousarray(values[:, [1, 2, 3, 0]], np.float16))
+        return Vt.QuatfArray.FromNumpy(np.ascontiguousarray(values[:, [1, 2, 3, 0]], np.float32))
     if name == "opacities":
         return Vt.FloatArray.FromNumpy(np.ascontiguousarray(values, np.float32))
     return vec3f(values)
