@@ -1,4 +1,4 @@
-"""The GPU bench says no where a bar is missed or nothing was run; its checks run on the block emulator."""
+"""The GPU bench says no where a bar is missed or nothing was run (its checks: tests/cuda/test_gpu_checks.py)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from tests.bench import gpu, gpu_checks
-from tests.bench.gpu_cases import Case, apart, differences
-from tests.bench.gpu_checks import Pass, a_pass, missed_by_repeat, replayed, short_fit
+from tests.bench.gpu_cases import differences
+from tests.bench.gpu_checks import short_fit
 from tests.bench.gpu_verdicts import (
     MissedError,
     NotRunError,
@@ -25,8 +25,6 @@ from tests.bench.gpu_verdicts import (
     run_steps,
     settle,
 )
-from tests.cuda.conftest import built, emulated, native  # noqa: F401
-from tests.cuda.emulated import Emulated
 
 IDENTICAL = {name: {"mean": 0.0, "max": 0.0, "over": 0.0} for name in ("color", "alpha", "normal", "depth")}
 ROW = {
@@ -192,50 +190,6 @@ def test_without_a_gpu_there_is_one_line_and_a_code_of_its_own(repository: Path,
         assert done.returncode == 2, done.stderr
         assert done.stderr == "gpu: torch sees no CUDA device: nothing was run, nothing was measured\n"
         assert done.stdout == ""
-
-
-# --------------------------------------------------------------------------------------------------------------- checks
-
-
-def recorded(draw: Callable[[], Pass]) -> tuple[Pass, Callable[[], None]]:
-    """What a CUDA graph does: results stay where they are, and a replay fills them anew."""
-    results = draw()
-
-    def replay() -> None:
-        for mine, new in zip(results, draw(), strict=True):
-            for name, array in new.items():
-                mine[name].detach().copy_(array.detach())
-
-    return results, replay
-
-
-def forgotten(draw: Callable[[], Pass]) -> tuple[Pass, Callable[[], None]]:
-    """A graph whose replay does nothing."""
-    return draw(), lambda: None
-
-
-@pytest.fixture
-def case() -> Case:
-    return Case(60, 19, 13, "cpu")
-
-
-def test_a_replay_is_compared_with_drawing(case: Case, emulated: Emulated):  # noqa: F811
-    before = case.arrays["centers"].detach().clone()
-    assert replayed(case, emulated.module, recorded)["instances"] > 60
-    assert torch.equal(case.arrays["centers"].detach(), before)
-    with pytest.raises(MissedError, match=r"surfels moved by 0.05: another color"):
-        replayed(case, emulated.module, forgotten)
-
-
-def test_another_pass_is_noticed(case: Case, emulated: Emulated):  # noqa: F811
-    expected = a_pass(case, emulated.module)
-    assert not missed_by_repeat(a_pass(case, emulated.module), expected, "again")
-    images, gradients = a_pass(case, emulated.module)
-    gradients["centers"] = gradients["centers"] * 1.001
-    assert missed_by_repeat((images, gradients), expected, "x")[0].startswith("x: centers apart by 1.0e-03")
-    images["depth"] = images["depth"] + 1e-6
-    assert missed_by_repeat((images, gradients), expected, "x")[0] == "x: another depth"
-    assert max(apart(expected[1], case.backward(case.draw("cpu"))).values()) < 1e-3
 
 
 def test_the_short_fit_fits():
