@@ -9,6 +9,7 @@ Does NOT edit: gestures become selections of the editors.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -85,6 +86,7 @@ class Tools:
         self.intercept: Callable[[Spot], None] | None = None  # takes clicks in place of the tool, as for measuring
         self.on_tool: list[Callable[[], None]] = []
         self._ball: Any = None
+        self._line = threading.Lock()
         self._spots: list[Spot] = []
         self._live = 0.0
         self._drawn: tuple[list[Spot], How | None] = ([], None)
@@ -245,7 +247,11 @@ class Tools:
         selecting.preview(combined(selecting.marks, found, how or self.how))
 
     def _show_stroke(self, spots: list[Spot]) -> None:
-        """The line that has been drawn, a little before the camera."""
+        """The line that has been drawn, a little before the camera; drawn by one hand at a time."""
+        with self._line:
+            self._draw_line(spots)
+
+    def _draw_line(self, spots: list[Spot]) -> None:
         scene = self.session.scene
         if len(spots) < 2:
             if (known := scene.get_handle_by_name("/tools/stroke")) is not None:

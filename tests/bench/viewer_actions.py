@@ -50,7 +50,7 @@ class Artist:
             "clear": (1, session.selecting.clear), "back": (1, session.selecting.back),
             "values": (1, self.values), "plane": (1, self.plane), "gizmo": (3, self.gizmo), "stroke": (3, self.stroke),
             "paint": (2, self.paint), "form": (4, self.form), "key": (1, window.output.add_key),
-            "film": (1, self.film), "export": (1, self.export), "snapshot": (1, window.output.save_snapshot),
+            "film": (1, self.film), "export": (1, self.export), "snapshot": (1, self.snapshot),
             "upload": (1, self.upload), "name": (1, self.name),
         }  # fmt: skip
 
@@ -184,6 +184,11 @@ class Artist:
         session = self.session
         await asyncio.to_thread(session.attempt, lambda: session.set_look(mode="Mesh"))
         await asyncio.sleep(1.0)
+
+    def snapshot(self) -> None:
+        """Keep the picture; that of a mesh is drawn by pages, and this one draws nothing."""
+        if self.session.look.mode != "Mesh":
+            self.window.output.save_snapshot()
 
     async def film(self) -> None:
         """Begin a film, and stop it at some frame."""
