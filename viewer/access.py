@@ -81,7 +81,9 @@ class Access:
         """
         host = headers.get("Host", "")
         if not self._is_ours(host):
-            return HTTPStatus.MISDIRECTED_REQUEST, "This address is not that of the viewer."
+            # A name that was re-bound to this machine looks like a tunnel from another port, so neither is let in.
+            told = f"This address is not that of the viewer. A tunnel has port {self.port} at both of its ends."
+            return HTTPStatus.MISDIRECTED_REQUEST, told
         origin = headers.get("Origin")
         if (origin is None and upgrade) or (origin is not None and origin != f"http://{host}"):
             return HTTPStatus.FORBIDDEN, "The viewer answers its own page only."

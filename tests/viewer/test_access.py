@@ -81,6 +81,12 @@ def test_other_hosts_are_refused(host: str):
     assert refusal[0] == 421
 
 
+def test_who_comes_through_a_tunnel_of_another_port_is_told_which():
+    refusal = Access("127.0.0.1", 8080).refusal({"Host": "localhost:9000"}, upgrade=False)
+    assert refusal is not None
+    assert "port 8080 at both" in refusal[1]
+
+
 @pytest.mark.parametrize("origin", ["null", "http://evil.example", "https://127.0.0.1:8080", "http://127.0.0.1:9"])
 @pytest.mark.parametrize("upgrade", [False, True])
 def test_other_origins_are_refused(origin: str, upgrade: bool):

@@ -41,8 +41,8 @@ class ValuesPanel:
         with container, gui.add_folder("By values", expand_by_default=False):
             self.value = gui.add_dropdown("Property", tuple(self._names), hint="Of the surfels, at the present moment")
             self.spread = gui.add_markdown("")
-            self.low = gui.add_number("At least", 0.0, step=0.01)
-            self.high = gui.add_number("At most", 1.0, step=0.01)
+            self.low = gui.add_number("At least", 0.0, step=0.0001)
+            self.high = gui.add_number("At most", 1.0, step=0.0001)
             self.take = gui.add_button("Select this range")
         self.value.on_update(session.guarded(lambda _: self.refresh()))
         self.take.on_click(session.guarded(lambda _: self._take()))
