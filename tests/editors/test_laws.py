@@ -22,22 +22,28 @@ from recon4d.editors import (
     Edit,
     EditStack,
     Ids,
+    Insert,
+    NamePart,
     Opacity,
+    Paint,
     PoseKey,
     Recolor,
     SceneView,
+    Selection,
     Span,
     Transform,
     evaluate,
     resolve,
 )
 from recon4d.editors.document import script_from_bytes, stack_to_bytes
+from recon4d.editors.evaluate import evaluate_state
 from recon4d.editors.state import State
 from recon4d.scene import Scene, content_hash, load, save
 from tests.editors import strategies
 from tests.editors.scenes import scene
 
 SCENE = scene(150)
+HEAD = NamePart(part="head", select=ByBones("animal", (4, 8, 16)), id="head")  # for selections of a part
 MOMENTS = [0.0, 0.3, 0.5, 0.85]
 
 
@@ -68,10 +74,15 @@ def digest(view: SceneView) -> str:
     return whole.hexdigest()
 
 
+def seen(base: Scene, stack: EditStack) -> SceneView:
+    """The view of a stack that may name files."""
+    return evaluate(base, stack, folder=strategies.folder())
+
+
 def evaluated(*edits: Edit) -> SceneView:
     """The view of some edits; examples where an edit cannot be made are no examples."""
     try:
-        return evaluate(fresh(), EditStack().add(*edits))
+        return seen(fresh(), EditStack().add(HEAD, *edits))
     except InputError as error:
         assume("edit" not in error.what)
         raise
@@ -81,16 +92,16 @@ def evaluated(*edits: Edit) -> SceneView:
 @given(st.lists(strategies.edits, max_size=2), strategies.edits)
 def test_an_edit_added_and_removed_leaves_nothing(edits: list[Edit], more: Edit):
     before = evaluated(*edits)
-    stack = EditStack().add(*edits)
+    stack = EditStack().add(HEAD, *edits)
     longer = stack.add(more)
     evaluated(*edits, more)
     shared = fresh()
-    evaluate(shared, longer)
+    seen(shared, longer)
     assert longer.remove(longer.edits[-1].id) == stack
     assert longer.enable(longer.edits[-1].id, False).enable(longer.edits[-1].id) == longer
     for left in (longer.remove(longer.edits[-1].id), longer.enable(longer.edits[-1].id, False)):
-        assert digest(evaluate(shared, left)) == digest(before)
-        assert digest(evaluate(fresh(), left)) == digest(before)
+        assert digest(seen(shared, left)) == digest(before)
+        assert digest(seen(fresh(), left)) == digest(before)
 
 
 @laws(10)
@@ -107,8 +118,8 @@ def test_json_there_and_back_is_the_same(edits: list[Edit]):
 @given(st.lists(strategies.edits, min_size=1, max_size=3))
 def test_a_replay_gives_the_same_bytes(edits: list[Edit]):
     view = evaluated(*edits)
-    written = stack_to_bytes(EditStack().add(*edits))
-    assert digest(evaluate(fresh(), EditStack(script_from_bytes(written, "edits.json")))) == digest(view)
+    written = stack_to_bytes(EditStack().add(HEAD, *edits))
+    assert digest(seen(fresh(), EditStack(script_from_bytes(written, "edits.json")))) == digest(view)
 
 
 def test_a_replay_in_another_process_gives_the_same_bytes(tmp_path: Path, repository: Path):
@@ -151,12 +162,27 @@ def test_disjoint_edits_commute(first: Edit, second: Edit, same_layer: bool):
             torch.testing.assert_close(tensor, states[1][name].expand_as(tensor), rtol=0, atol=2e-6)
 
 
-@laws(6)
-@given(strategies.surfel_edits)
-def test_what_is_not_selected_stays_as_it_is_to_the_bit(edit: Edit):
-    view = evaluated(edit)
-    masks = resolve(edit.select, State.of(SCENE))
+def touched(edit: Edit) -> dict[str, torch.Tensor] | None:
+    """Masks [N] of what an edit may change, by layer; None for all of the scene."""
+    if isinstance(edit, Paint):
+        names = edit.layers or tuple(layer.name for layer in SCENE.layers)
+    elif hasattr(edit, "select"):
+        return dict(resolve(edit.select, evaluate_state(fresh(), EditStack().add(HEAD))))
+    else:
+        names = tuple(getattr(edit, "layers", ())) or tuple(
+            name for name in (getattr(edit, "layer", ""),) if any(x.name == name for x in SCENE.layers)
+        )
+        if not names and not isinstance(edit, Insert):
+            return None
+    return {name: torch.ones(len(SCENE.layer(name).field), dtype=torch.bool) for name in names}
+
+
+def check_the_rest_stays(edit: Edit, view: SceneView) -> None:
+    """Whatever an edit does not touch is the same to the bit at every moment."""
+    masks = touched(edit)
     for layer in SCENE.layers:
+        if masks is None:
+            continue
         mask = masks.get(layer.name, torch.zeros(len(layer.field), dtype=torch.bool))
         kept = layer.field.ids[~mask]
         if not len(kept):
@@ -170,12 +196,68 @@ def test_what_is_not_selected_stays_as_it_is_to_the_bit(edit: Edit):
                 assert torch.equal(new.tensors()[name][rows], tensor[~mask]), name
 
 
+@laws(6)
+@given(strategies.surfel_edits)
+def test_what_is_not_selected_stays_as_it_is_to_the_bit(edit: Edit):
+    check_the_rest_stays(edit, evaluated(edit))
+
+
+def test_all_kinds_are_drawn():
+    assert set(strategies.by_kind) == set(Edit.members)
+    assert set(strategies.selections_by_kind) == set(Selection.members)
+
+
+@pytest.mark.parametrize("kind", sorted(Edit.members))
+def test_every_kind_of_edit_keeps_the_laws(kind: str):
+    base, examples = digest(seen(fresh(), EditStack())), []
+
+    @laws(2)
+    @given(strategies.by_kind[kind])
+    def keeps(edit: Edit) -> None:
+        assert edit.kind == kind
+        view = evaluated(edit)
+        examples.append(edit)
+        stack = EditStack().add(HEAD, edit)
+        written = stack_to_bytes(stack)
+        read = EditStack(script_from_bytes(written, "edits.json"))
+        assert read == stack
+        assert stack_to_bytes(read) == written
+        shared = fresh()
+        assert digest(seen(shared, read)) == digest(view)
+        assert digest(seen(shared, stack.remove(stack.edits[-1].id))) == base
+        check_the_rest_stays(edit, view)
+
+    keeps()
+    assert examples
+    assert digest(seen(fresh(), EditStack())) == base
+
+
+@pytest.mark.parametrize("kind", sorted(Selection.members))
+def test_every_kind_of_selection_keeps_the_laws(kind: str):
+    examples = []
+
+    @laws(3)
+    @given(strategies.selections_by_kind[kind])
+    def keeps(selection: Selection) -> None:
+        edit = Transform(select=selection, translate=(0.0, 0.1, 0.0))
+        view = evaluated(edit)
+        examples.append(selection)
+        assert selection.kind == kind
+        read = script_from_bytes(stack_to_bytes(EditStack().add(edit)), "edits.json")
+        assert read[0].select == selection
+        assert digest(seen(fresh(), EditStack().add(HEAD, *read))) == digest(view)
+        check_the_rest_stays(edit, view)
+
+    keeps()
+    assert examples
+
+
 @laws(10)
 @given(st.lists(strategies.edits, min_size=1, max_size=4))
 def test_the_base_in_memory_is_never_changed(edits: list[Edit]):
-    before = digest(evaluate(fresh(), EditStack()))
+    before = digest(seen(fresh(), EditStack()))
     evaluated(*edits)
-    assert digest(evaluate(fresh(), EditStack())) == before
+    assert digest(seen(fresh(), EditStack())) == before
 
 
 def test_what_is_kept_dies_with_its_scene():
