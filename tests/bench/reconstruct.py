@@ -80,9 +80,7 @@ ROWS = {
         video=True,
         evaluate=("--align", "moment"),
     ),
-    "real": Row(
-        "real video, between every 4th frame", (("psnr_masked", 23, 27.3), ("psnr", 22, 26)), evaluated=False
-    ),
+    "real": Row("real video, between every 4th frame", (("psnr_masked", 23, 27.3), ("psnr", 22, 26)), evaluated=False),
     "memory": Row(
         "peak memory, 100 frames at 480p",
         (("megabytes", 4096, 2048),),

@@ -17,10 +17,11 @@ from recon4d.render.fused import native as fused_native
 from recon4d.train import Capture, FitConfig, fit
 from recon4d.train.checkpoint import State
 from recon4d.train.density import relocate
-from recon4d.train.fit import start, train_step
+from recon4d.train.fit import start
 from recon4d.train.frames import load_frames
 from recon4d.train.objective import Objective
 from recon4d.train.part import SURFEL_NAMES
+from recon4d.train.step import train_step
 from tests.cuda.emulated import Emulated
 from tests.train import room
 from tests.train.scenes import StopError, assert_equal, stop_at

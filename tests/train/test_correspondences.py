@@ -14,9 +14,10 @@ from recon4d.data.motion import Tracks
 from recon4d.scene import merge_surfels
 from recon4d.train import Capture, FitConfig
 from recon4d.train.correspondences import Pair, draw_pair, motion_error
-from recon4d.train.fit import start, train_step
+from recon4d.train.fit import start
 from recon4d.train.frames import load_frames
 from recon4d.train.objective import Objective
+from recon4d.train.step import train_step
 from tests.train import room
 
 DELTA = 0.3

@@ -10,11 +10,12 @@ import torch
 from recon4d.train import Capture, FitConfig
 from recon4d.train.checkpoint import State
 from recon4d.train.density import Density, relocate
-from recon4d.train.fit import start, train_step
+from recon4d.train.fit import start
 from recon4d.train.frames import Frames
 from recon4d.train.moving_object import MovingObject
 from recon4d.train.objective import Objective
 from recon4d.train.part import nearest_surfels
+from recon4d.train.step import train_step
 from recon4d.train.visibility import contributions
 
 

@@ -15,9 +15,10 @@ from recon4d.losses import color_error
 from recon4d.render import rasterize
 from recon4d.scene import Scene, load, save
 from recon4d.train import Capture, FitConfig, Rates, Weights, fit
-from recon4d.train.fit import start, train_step
+from recon4d.train.fit import start
 from recon4d.train.frames import load_frames
 from recon4d.train.objective import Objective
+from recon4d.train.step import train_step
 from tests.train import room
 from tests.train.scenes import StopError, assert_equal, bits, stop_at
 

@@ -9,9 +9,10 @@ import torch
 
 from recon4d.render import fused
 from recon4d.train import Capture, FitConfig
-from recon4d.train.fit import start, train_step
+from recon4d.train.fit import start
 from recon4d.train.frames import load_frames
 from recon4d.train.objective import Objective
+from recon4d.train.step import train_step
 
 CPU = torch.device("cpu")
 

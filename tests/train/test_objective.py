@@ -13,11 +13,12 @@ from recon4d.losses import acceleration, opacity_entropy
 from recon4d.render import rasterize
 from recon4d.scene import merge_surfels
 from recon4d.train import Capture, FitConfig, Weights
-from recon4d.train.fit import start, train_step
+from recon4d.train.fit import start
 from recon4d.train.frames import Frames
 from recon4d.train.hull import Hull
 from recon4d.train.moving_object import MovingObject, create_object
 from recon4d.train.objective import Objective
+from recon4d.train.step import train_step
 from tests.train import room
 from tests.train.moving import camera, subject
 

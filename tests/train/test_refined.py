@@ -12,10 +12,11 @@ from recon4d.core import quaternion
 from recon4d.render import rasterize
 from recon4d.scene import load, save
 from recon4d.train import Capture, FitConfig, fit
-from recon4d.train.fit import start, train_step
+from recon4d.train.fit import start
 from recon4d.train.frames import Frames
 from recon4d.train.objective import Objective
 from recon4d.train.part import Part
+from recon4d.train.step import train_step
 from tests.train.scenes import StopError, assert_equal, stop_at
 from tests.train.test_objective import NOTHING
 from tests.train.test_parts import EYE, backdrop, moving
