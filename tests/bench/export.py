@@ -4,6 +4,7 @@ Run from the checkout: `python -m tests.bench.export --subjects quadruped,fish -
 set is synthesized once, its exact field is made a scene with the data set's cameras, `recon4d export` writes it as .glb
 with the data set's frames as the source of the texture, and the file is compared with the truth.  Scenes of other
 programs' making are exported with `--scenes A.r4d,B.r4d`, without truth.
+`--to usd` writes .usdz instead.
 
 Each export is a program of its own, so that memory is that of the export alone.
 """
@@ -61,10 +62,10 @@ def retimed(field: Any, seconds: float, name: str) -> Any:
     )
 
 
-def run_export(scene: Path, target: Path, frames: Path | None) -> dict[str, Any]:
+def run_export(scene: Path, target: Path, frames: Path | None, to: str = "glb") -> dict[str, Any]:
     """Seconds, peak memory (MiB) and what the command prints."""
     command = [sys.executable, "-c", _MEASURED, "export", str(scene), "-o", str(target), "--overwrite",
-               "--faces", str(FACES), "--texture", str(TEXTURE)]  # fmt: skip
+               "--to", to, "--faces", str(FACES), "--texture", str(TEXTURE)]  # fmt: skip
     if frames is not None:
         command += ["--frames", str(frames)]
     began = time.perf_counter()
@@ -128,6 +129,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--subjects", default=",".join(CREATURES))
     parser.add_argument("--scenes", default="")
+    parser.add_argument("--to", default="glb", choices=("glb", "usd"), help="usd is not compared with the truth")
     parser.add_argument("--out", type=Path, default=Path("out/bench-export"))
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -136,10 +138,10 @@ def main() -> None:
         cases.append((name, make_scene(name, options.out), options.out / name))
     cases += [("", Path(scene), None) for scene in filter(None, options.scenes.split(","))]
     for name, scene, frames in cases:
-        target = options.out / f"{scene.stem}.glb"
-        row = run_export(scene, target, frames)
+        target = options.out / f"{scene.stem}.{'glb' if options.to == 'glb' else 'usdz'}"
+        row = run_export(scene, target, frames, options.to)
         told = numbers(row.pop("printed"))
-        if name:
+        if name and options.to == "glb":
             row |= compare(target, name)
         print(json.dumps({"scene": scene.stem, **row, **told}), flush=True)
 
