@@ -73,6 +73,9 @@ def losses(weights: Weights, *, wrong: bool, surface: bool = True, step: int = 0
     total = objective.image(output, target.color, [target.alpha])[0]
     if surface:
         total = total + objective.surface(output, seen_from, 1.8, 4.0)
+    known = torch.where(target.depth > 0, 1 / target.depth, torch.nan)
+    for kind in ("metric", "relative"):
+        total = total + objective.depth(output, known, [target.alpha], kind, whole=False)
     total = total + objective.shape(part, canonical, step, surface=surface)
     return total + objective.motion(part, part.at(TIME, torch.eye(4)), step)
 
