@@ -214,6 +214,7 @@ class Artist:
             await asyncio.sleep(0.1)
         else:
             return
+        await asyncio.sleep(1.0)  # what is ready is read once more, for the browser
         shutil.rmtree(self.session.project.folder / "exports", ignore_errors=True)
 
     async def upload(self) -> None:

@@ -164,10 +164,10 @@ def test_controls_take_what_the_page_gives_them_and_nothing_else(
     assert len([record for record in caplog.records if record.name.startswith("recon4d.viewer")]) <= 1
 
 
-def control_of(messages: bytes, kind: str) -> str:
-    """The id of the first control of a kind."""
+def control_of(messages: bytes, kind: str, label: str = "") -> str:
+    """The id of the first control of a kind, or of that with a label."""
     for message in msgspec.msgpack.decode(messages)["messages"]:
-        if message["type"] == kind:
+        if message["type"] == kind and label in ("", message["props"]["label"]):
             return str(message["uuid"])
     raise AssertionError(f"there is no {kind}")
 
@@ -282,7 +282,7 @@ def test_an_upload_through_the_page_is_checked(viewer: Viewer):
         async with socket(viewer.server, cookie=invited(viewer.server)) as connection:
             await connection.send(camera_message())
             # The upload button's id is in the messages that build the page.
-            uuid = control_of(await said(connection, b"GuiUploadButtonMessage"), "GuiUploadButtonMessage")
+            uuid = control_of(await said(connection, b"GuiUploadButtonMessage"), "GuiUploadButtonMessage", "Upload")
             content = glb(BOMB, b"\0" * 12)
             start = {
                 "type": "FileTransferStartUpload",
