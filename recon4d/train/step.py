@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from recon4d.core import Camera, Surfels, rigid
@@ -109,7 +109,7 @@ def _draw(model: Model, frames: Frames, frame: Frame, background: Float[Tensor, 
 
 def _view_loss(
     drawn: _Drawn, state: State, capture: Capture, frames: Frames, objective: Objective
-) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Int[Tensor, " n"]]:
+) -> tuple[Float[Tensor, ""], Float[Tensor, ""], Float[Tensor, " n"]]:
     """Losses of what a view shows, the mean squared error of its colours, and the radii of what was drawn for it."""
     config, step, subject = objective.config, state.step, state.model.parts[0]
     output, radii = drawn.output, drawn.output.radii
