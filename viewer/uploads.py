@@ -20,7 +20,7 @@ from recon4d.editors.shapes.assets import read_asset
 from recon4d.viewer.gate import MAX_UPLOAD
 
 FOLDER = "assets"
-SUFFIXES = (".glb", ".ply", ".obj")
+SUFFIXES = (".glb", ".ply", ".obj", ".splat")
 MAX_FILES = 100
 MAX_FOLDER = 2 * 1024 * 1024 * 1024  # bytes of all assets
 _CHECKED_WITH = 1000  # surfels: enough to find out whether the file can be read

@@ -20,7 +20,7 @@ _read: OrderedDict[tuple[object, ...], Asset] = OrderedDict()
 
 @dataclass(frozen=True)
 class AssetFile:
-    """A file with a thing in it: .glb, .ply or .obj, or another scene (.r4d).
+    """A file with a thing in it: .glb, .ply, .obj, .splat, .spz or .sog (by splat-transform), or another scene (.r4d).
 
     Attributes:
         path: of the file; where it is relative, from the scene's folder.

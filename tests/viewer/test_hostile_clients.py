@@ -254,6 +254,8 @@ BOMB = {
         ),
         ("empty.glb", b""),
         ("short.glb", b"glTF"),
+        ("short.splat", b"\0" * 40),
+        ("nan.splat", b"\xff" * 64),
         ("page.html", b"<script>alert(1)</script>"),
         ("../../../escape.glb", glb(BOMB)),
         ("/etc/cron.d/x.glb", b"x"),
