@@ -133,7 +133,7 @@ def test_numbers_that_are_not_finite_are_refused(tmp_path):
 
     scene = object_scene()
     scene.layers[0].field.canonical.centers[3, 1] = float("nan")
-    with pytest.raises(InputError, match="NaN, infinity, or numbers beyond 1e\+15 in centers"):
+    with pytest.raises(InputError, match=r"NaN, infinity, or numbers beyond 1e\+15 in centers"):
         export_scene(scene, "glb", ExportRequest(tmp_path / "a.glb"))
     assert os.listdir(tmp_path) == []
 
