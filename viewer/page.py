@@ -23,16 +23,22 @@ document.documentElement.addEventListener("keydown", (event) => {
 </script>
 """
 
-# A file that is dropped anywhere goes to the upload button, as if it had been chosen there.
+# A file that is dropped anywhere goes to the upload button that takes its kind, as if it had been chosen there; what
+# none takes goes to the one for assets, which says what it takes.
 _DROP = """
 <script>
 addEventListener("dragover", (event) => event.preventDefault());
 addEventListener("drop", (event) => {
   event.preventDefault();
-  const input = document.querySelector('input[type="file"]');
-  if (!input || !event.dataTransfer.files.length) return;
+  const file = event.dataTransfer.files[0];
+  if (!file) return;
+  const inputs = [...document.querySelectorAll('input[type="file"]')];
+  const taking = (kind) => inputs.find((input) => input.accept.split(",").includes(kind));
+  const kind = file.name.slice(file.name.lastIndexOf(".")).toLowerCase();
+  const input = taking(kind) ?? taking(file.type) ?? taking(".glb");
+  if (!input) return;
   const one = new DataTransfer();
-  one.items.add(event.dataTransfer.files[0]);
+  one.items.add(file);
   input.files = one.files;
   input.dispatchEvent(new Event("change", { bubbles: true }));
 });
