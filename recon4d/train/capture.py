@@ -60,7 +60,7 @@ class Capture:
     background: BackgroundKind = "none"
     roots: tuple[SE3Spline | None, ...] = ()
     tracks: Tracks | None = None
-    depths: Sequence[Float32[np.ndarray, "h w"] | None] | None = None
+    depths: Sequence[Float32[np.ndarray, "rows columns"] | None] | None = None
     depth_kind: DepthKind = "relative"
     points: Float32[np.ndarray, "p 3"] | None = None
     point_colors: Float32[np.ndarray, "p 3"] | None = None

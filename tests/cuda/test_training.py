@@ -216,7 +216,7 @@ def test_rows_count_as_drawn_by_either_pass(capture: Capture, on_cuda: Counted):
 
     with (
         mock.patch.object(state.optimizer, "step", wraps=state.optimizer.step) as step,
-        mock.patch("recon4d.train.fit.rasterize", draw),
+        mock.patch("recon4d.train.step.rasterize", draw),
     ):
         train_step(state, capture, frames, Objective(config), config)
     colored, plain = drawn
