@@ -96,6 +96,8 @@ def weights(image: Tensor, view: View, parts: Sequence[Surfels]) -> tuple[list[T
 
     The parts are surfels at the view's moment as they are drawn, all that is shown: they hide one another.
     """
+    if not parts:
+        return [], []
     camera = view.camera(parts[0].centers.dtype)
     with torch.no_grad():
         plain = [part.replace(sh=None, features=part.centers.new_zeros(len(part), 1)) for part in parts]

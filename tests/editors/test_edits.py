@@ -12,6 +12,7 @@ from recon4d.editors import (
     All,
     Attach,
     BonePose,
+    Brush,
     ByBones,
     Delete,
     Duplicate,
@@ -250,6 +251,10 @@ def test_paint_lands_where_the_brush_was_and_sticks():
     assert bool(((pixels - middle).norm(dim=-1) < 6.0).all())
     with pytest.raises(InputError, match="strokes"):
         after(Paint(view=view_in, strokes=(replace(stroke, points=((-500.0, -500.0),)),)))
+    with pytest.raises(InputError, match="strokes: expected strokes over surfels"):
+        after(Delete(select=All()), Paint(view=view_in, strokes=(stroke,)))
+    with pytest.raises(InputError, match="select"):
+        after(Delete(select=All()), Recolor(select=Brush(view_in, points=stroke.points, radius=4.0), color=(1, 0, 0)))
 
 
 def test_opacity_fades_over_time():

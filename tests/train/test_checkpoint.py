@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +22,14 @@ from tests.train.scenes import assert_equal
 pytestmark = pytest.mark.usefixtures("quick_disk")
 
 
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Python's own handler, as in a terminal: programs that are started in the background ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def before_the(number: int, do: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
     """Do something in the middle of a step: as the optimizer is called for that time."""
     plain, calls = Optimizer.step, [0]
@@ -35,6 +43,7 @@ def before_the(number: int, do: Callable[[], None], monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(Optimizer, "step", step)
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_keeps_the_step_that_was_under_way(
     dataset: Dataset, quick: FitConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -53,6 +62,7 @@ def test_ctrl_c_keeps_the_step_that_was_under_way(
     assert resumed.curve == unbroken.curve
 
 
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_second_ctrl_c_does_not_wait(dataset: Dataset, quick: FitConfig, monkeypatch: pytest.MonkeyPatch):
     def twice() -> None:
         signal.raise_signal(signal.SIGINT)
