@@ -18,6 +18,7 @@ _CONTAINERS = (
     "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,m4v,h264,hevc,av1,obu,ivf,flv,ogg,asf,gif,apng,"
     "mjpeg,mxf,nut,rm,dv,yuv4mpegpipe,swf,wtv"
 )
+_FRAMES_SHORT, _SHARE_SHORT = 3, 0.05  # of the end that is missing, more than which is told
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 
 
@@ -40,6 +41,7 @@ class Decoding:
         self.unordered = 0
         self.untimed = 0
         self.cut_short = ""
+        self.end = 0.0
         self.notes: list[str] = []
         self.has_alpha = False
         self.bit_depth = 8
@@ -121,6 +123,8 @@ class Decoding:
                     self.unordered += 1
                     time = last + spacing
             last = time
+            shown = float(frame.duration * base) if frame.duration and base is not None else spacing
+            self.end = time + max(shown, spacing)
             yield frame, time
 
     def _decoded(self) -> Iterator[AvFrame]:
@@ -145,6 +149,24 @@ class Decoding:
                 self.errors += 1
                 self.first_error = self.first_error or str(error.strerror)
 
+    def _missing(self) -> float:
+        """Seconds between the last frame and the end that the file announces; 0 where that is not known or not far.
+
+        Damage can look like the end of a file, about which no decoder complains.  Times of a file with sound are those
+        of its longest stream.
+        """
+        stream, container = self.stream, self.container
+        if stream.frames:
+            return 0.0  # their number tells more
+        if stream.duration is not None and stream.time_base is not None:
+            announced = float(stream.duration * stream.time_base)
+        elif container.duration is not None and len(container.streams) == 1:
+            announced = container.duration / 1e6
+        else:
+            return 0.0
+        missing = announced - self.end
+        return missing if missing > _FRAMES_SHORT / self.nominal_fps and missing > _SHARE_SHORT * announced else 0.0
+
     def describe(self, frame: AvFrame, turn: Turn) -> None:
         """Note what the first frame says of all."""
         self.has_alpha = any(component.is_alpha for component in frame.format.components) or frame.format.name == "pal8"
@@ -168,6 +190,8 @@ class Decoding:
             found.append(f"{self.concealed} damaged frames were left out")
         if self.cut_short:
             found.append(f"the file ends early ({self.cut_short})")
+        if not (self.errors or self.concealed or self.cut_short) and (missing := self._missing()):
+            found.append(f"the last {missing:.2f} s that the file announces could not be read")
         if kept + self.concealed + self.other_size < self.stream.frames:
             found.append(f"{kept} frames of the {self.stream.frames} that the file announces were decoded")
         if self.other_size:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -20,6 +22,21 @@ def sound(tmp_path_factory) -> bytes:
     noise = rng.integers(0, 256, (24, 48, 64, 3)).astype(np.uint8)
     write_video(path, noise, 24, crf=30)
     return path.read_bytes()
+
+
+def test_damage_that_looks_like_the_end_is_told(tmp_path, sound, monkeypatch):
+    """Whether a decoder complains of a torn end is its own affair: the file's length tells."""
+    from recon4d.data.video_decoding import Decoding
+
+    path = tmp_path / "clip.mkv"
+    path.write_bytes(sound)
+    assert read_video(path).problems == ()
+    every = Decoding._decoded
+    monkeypatch.setattr(Decoding, "_decoded", lambda self: itertools.islice(every(self), 12))
+    video = read_video(path)
+    assert len(video.frames) == 12
+    (problem,) = video.problems
+    assert problem == "the last 0.50 s that the file announces could not be read"
 
 
 def test_damage_in_the_middle_keeps_the_beginning(tmp_path, sound):
