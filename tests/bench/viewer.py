@@ -205,14 +205,16 @@ def soak(viewer: Viewer, seconds: float, seed: int = 0) -> dict[str, Any]:
                 await artist.act()
                 await client.camera(position=[3 * chance.uniform(-1, 1), -2.5, chance.uniform(-1, 2)])
                 if time.monotonic() > mark:
+                    await artist.rest()
                     marks.append(memory())
                     mark += seconds / 6
                 await asyncio.sleep(0.02)
+            await artist.rest()
+            marks.append(memory())
             reading.cancel()
             return artist.done
 
     done = asyncio.run(run())
-    marks.append(memory())
     return {
         "seconds": seconds,
         "actions": sum(done.values()),

@@ -7,6 +7,8 @@ they are many, exports are removed, and so many files are brought in and no more
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import gc
 import random
 import shutil
 from collections.abc import Awaitable, Callable
@@ -66,6 +68,14 @@ class Artist:
             await asyncio.to_thread(self.session.attempt, action)
         if len(self.session.project.stack) > MOST_EDITS:
             await asyncio.to_thread(self.session.attempt, lambda: self.session.project.do(SetStack(())))
+
+    async def rest(self) -> None:
+        """Take all edits back and wait, so that what memory is measured by is one scene and not the luck of edits."""
+        await self._tidy()
+        await asyncio.to_thread(self.session.attempt, lambda: self.session.project.do(SetStack(())))
+        await asyncio.sleep(3.0)
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)
 
     async def send(self, **message: Any) -> None:
         """Send one message of the page."""
