@@ -51,10 +51,6 @@ class MeshClip(Clip):
     """Meshes of the clip.
 
     Attributes:
-        layers: what to write; everything where none is ticked.
-        objects_only: leave the background out.
-        at: one moment in place of the clip, seconds.
-        fps: moments a second of the clip; the scene's own where it is not set.
         faces: triangles of each layer's mesh, at most.
         texture: side of each layer's texture in pixels, or colours at the vertices.
         fill_holes: close the holes of meshes that have some.
@@ -70,13 +66,6 @@ class MovingMesh(MeshClip):
     """Meshes that move by bones.
 
     Attributes:
-        layers: what to write; everything where none is ticked.
-        objects_only: leave the background out.
-        at: one moment in place of the clip, seconds.
-        fps: moments a second of the clip; the scene's own where it is not set.
-        faces: triangles of each layer's mesh, at most.
-        texture: side of each layer's texture in pixels, or colours at the vertices.
-        fill_holes: close the holes of meshes that have some.
         morph: a flip-book of shapes in place of bones.
     """
 
