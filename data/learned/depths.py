@@ -32,6 +32,7 @@ from recon4d.data.motion.stage import (
     open_cache,
     stage_key,
 )
+from recon4d.data.motion.unfinished import Unfinished, unfinished
 
 _VERSION = 1
 _FILES = ("preprocessor_config.json", "processor_config.json")
@@ -123,12 +124,12 @@ def learned_depth(
     shape = clip.frames.shape[:3]
     if cache is None:
         inverse = np.zeros(shape, np.float16)
-        _fill(clip, rows, model, prepare, metric, settings.batch, inverse, progress)
+        _fill(clip, rows, model, prepare, metric, settings.batch, inverse, Unfinished(None, ""), progress)
         return Depths(inverse, metric, name, key)
     try:
-        with cache.writing("learned-depth", key) as folder:
+        with unfinished(cache, "learned-depth", key) as parts, cache.writing("learned-depth", key) as folder:
             mapped: Any = mapped_array(folder / "inverse.npy", np.dtype(np.float16), shape)
-            _fill(clip, rows, model, prepare, metric, settings.batch, mapped, progress)
+            _fill(clip, rows, model, prepare, metric, settings.batch, mapped, parts, progress)
             mapped.flush()
             write_json(folder / RECORD, {"arrays": ["inverse"], "model": name})
     except OSError as error:
@@ -166,12 +167,17 @@ def _fill(
     metric: bool,
     batch: int,
     inverse: Any,
+    parts: Unfinished,
     progress: Progress,
 ) -> None:
-    for start in range(0, len(rows), batch):
+    done = parts.load("frames").get("inverse", np.zeros((0, *inverse.shape[1:]), np.float16))
+    inverse[rows[: len(done)]] = done
+    for start in range(len(done), len(rows), batch):
         some = rows[start : start + batch]
         inverse[some] = _inverse_depth(clip.frames[some], model, prepare, metric)
         progress("depth", start + len(some), len(rows))
+        if parts.due:
+            parts.keep("frames", inverse=inverse[rows[: start + len(some)]])
 
 
 def _inverse_depth(

@@ -7,12 +7,13 @@ in the result's health record.  Does NOT recognise things; a learned segmenter's
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int64, UInt8
+from jaxtyping import Bool, Int64, UInt8
 
 from recon4d.core import InputError
 from recon4d.data.motion import mask_images, motion_masks
@@ -20,11 +21,12 @@ from recon4d.data.motion.clip import Clip
 from recon4d.data.motion.flow import pull, require_sequence
 from recon4d.data.motion.selection import evenly_in_motion
 from recon4d.data.motion.stage import Progress, StageCache, no_progress, open_cache, stage_key
+from recon4d.data.motion.unfinished import Unfinished, unfinished
 
 MaskMethod = Literal["auto", "given", "alpha", "plain", "motion", "none"]
 MASK_METHODS: tuple[MaskMethod, ...] = ("auto", "given", "alpha", "plain", "motion", "none")
 
-_VERSION = 2
+_VERSION = 3
 _PLAIN_BORDER = 0.9  # Share of the border of one colour that makes a background plain, as a median over frames.
 _NOTHING, _EVERYTHING = 5e-4, 0.98  # Shares of the image.
 _CLEAR_MOTION = 0.35  # Contrast of the motion score above which something moves by itself.
@@ -124,9 +126,10 @@ def find_masks(
     if stored is not None:
         record, arrays = stored
         return Masks(arrays.get("masks"), health_of(record["health"]), key)
-    masks, health = _find(clip, settings, progress)
-    if cache is not None:
-        cache.store("masks", key, {"health": asdict(health)}, {"masks": masks})
+    with unfinished(cache, "masks", key) as parts:
+        masks, health = _find(clip, settings, parts, progress)
+        if cache is not None:
+            cache.store("masks", key, {"health": asdict(health)}, {"masks": masks})
     return Masks(masks, health, key)
 
 
@@ -137,13 +140,13 @@ def health_of(record: Any) -> MaskHealth:
 
 
 def _find(
-    clip: Clip, settings: MaskSettings, progress: Progress
+    clip: Clip, settings: MaskSettings, parts: Unfinished, progress: Progress
 ) -> tuple[UInt8[np.ndarray, "t h w"] | None, MaskHealth]:
     method = settings.method
     if method == "none":
         return None, no_subject("asked for", ())
     if method == "given" or (method == "auto" and clip.masks is not None):
-        return _given(clip, settings, progress)
+        return _given(clip, settings, parts, progress)
     if method == "alpha" or (method == "auto" and clip.alpha is not None and bool((clip.alpha < 250).any())):
         if clip.alpha is None:
             raise InputError(
@@ -154,11 +157,11 @@ def _find(
     if method in ("auto", "plain"):
         share = _plain_share(clip, settings)
         if share >= _PLAIN_BORDER or method == "plain":
-            return _plain(clip, settings, share, progress)
+            return _plain(clip, settings, share, parts, progress)
     if not clip.is_sequence and method == "auto":
         text = "several cameras without masks or alpha: everything is taken for the subject"
         return None, no_subject("motion needs the frames of one camera", (text,))
-    return _motion(clip, settings, progress)
+    return _motion(clip, settings, parts, progress)
 
 
 def no_subject(reason: str, warnings: tuple[str, ...], **measured: float) -> MaskHealth:
@@ -205,7 +208,7 @@ def enlarged(mask: Bool[np.ndarray, "a b"], clip: Clip) -> UInt8[np.ndarray, "h 
 
 
 def _given(
-    clip: Clip, settings: MaskSettings, progress: Progress
+    clip: Clip, settings: MaskSettings, parts: Unfinished, progress: Progress
 ) -> tuple[UInt8[np.ndarray, "t h w"] | None, MaskHealth]:
     if clip.masks is None:
         raise InputError("masks", expected="masks with the clip", got="none", fix="use --masks auto or give a folder")
@@ -213,7 +216,7 @@ def _given(
     if clip.masked.all():
         return judged(clip, clip.masks, "given", "masks came with the clip", settings)
     if clip.is_sequence:
-        masks = propagated(clip, settings, progress)
+        masks = propagated(clip, settings, parts, progress)
         reason = f"masks came with {int(clip.masked.sum())} of {len(clip)} frames; the others were carried along"
         return judged(clip, masks, "given", reason, settings)
     raise InputError(
@@ -224,42 +227,51 @@ def _given(
     )
 
 
-def propagated(clip: Clip, settings: MaskSettings, progress: Progress) -> UInt8[np.ndarray, "t h w"]:
+def propagated(clip: Clip, settings: MaskSettings, parts: Unfinished, progress: Progress) -> UInt8[np.ndarray, "t h w"]:
     """Masks for all frames: each missing one from the nearest given ones on both sides, weighted by distance."""
+    assert clip.masks is not None
+    flows = motion_masks.ClipFlows(clip, settings.max_side, keep=False)
+    total = len(clip)
+    ahead = _carried(clip, flows, False, parts, lambda done: progress("masks", done, 2 * total))
+    behind = _carried(clip, flows, True, parts, lambda done: progress("masks", total + done, 2 * total))
+    result = np.array(clip.masks)
+    for t in np.flatnonzero(~clip.masked):
+        reached = [(1 / steps[t], masks[t].astype(np.float32)) for steps, masks in (ahead, behind) if steps[t]]
+        if reached:
+            mixed = sum(weight * mask for weight, mask in reached) / sum(weight for weight, _ in reached)
+            result[t] = enlarged(np.asarray(mixed) > 50, clip)
+    return result
+
+
+def _carried(
+    clip: Clip, flows: motion_masks.ClipFlows, backward: bool, parts: Unfinished, tell: Callable[[int], None]
+) -> tuple[Int64[np.ndarray, " t"], UInt8[np.ndarray, "t a b"]]:
+    """Given masks carried along one direction of time: how many frames (0 = not at all), and the masks, 0 to 100."""
     import cv2
 
     assert clip.masks is not None
-    flows = motion_masks.ClipFlows(clip, settings.max_side, keep=False)
-    size = (flows.shape[1], flows.shape[0])
-    known = set(np.flatnonzero(clip.masked).tolist())
-    # By frame: how far it was carried, and the mask, 0 to 100.
-    ahead: dict[int, tuple[int, UInt8[np.ndarray, "h w"]]] = {}
-    result = np.array(clip.masks)
-    for order in (range(len(clip)), range(len(clip) - 1, -1, -1)):
-        present: Float32[np.ndarray, "h w"] | None = None
-        before, steps = -1, 0
-        for t in order:
-            if t in known:
-                present = cv2.resize(clip.masks[t], size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
-                steps = 0
-            elif present is not None:
-                steps += 1
-                present = np.asarray(pull(present, flows(t, before), flows.grid), np.float32)
-                if steps > 2:
-                    # Carried far, edges wash out; the picture's own edges mend them.
-                    present = mask_images.refine(small(clip, t, flows.shape), present, 0.5).astype(np.float32)
-            if t not in known and order.step > 0 and present is not None:
-                ahead[t] = steps, np.rint(100 * present).astype(np.uint8)
-            elif t not in known and order.step < 0:
-                parts = [] if present is None else [(1 / steps, present)]
-                if t in ahead:
-                    parts.append((1 / ahead[t][0], ahead[t][1].astype(np.float32) / 100))
-                if parts:
-                    mixed = sum(w * m for w, m in parts) / sum(w for w, _ in parts)
-                    result[t] = enlarged(np.asarray(mixed) > 0.5, clip)
-            before = t
-            progress("masks", t + 1 if order.step > 0 else 2 * len(clip) - t, 2 * len(clip))
-    return result
+    part = "carried-backward" if backward else "carried"
+    order = range(len(clip) - 1, -1, -1) if backward else range(len(clip))
+    kept = parts.load(part)
+    begin = int(kept.get("done", 0))
+    steps = kept.get("steps", np.zeros(len(clip), np.int64))
+    masks = kept.get("masks", np.zeros((len(clip), *flows.shape), np.uint8))
+    present = kept.get("present", np.zeros(flows.shape, np.float32))
+    for n in range(begin, len(clip)):
+        t = order[n]
+        if clip.masked[t]:
+            small_mask = cv2.resize(clip.masks[t], flows.shape[::-1], interpolation=cv2.INTER_AREA)
+            present = small_mask.astype(np.float32) / 255
+        elif n and (clip.masked[order[n - 1]] or steps[order[n - 1]]):
+            steps[t] = steps[order[n - 1]] + 1
+            present = np.asarray(pull(present, flows(t, order[n - 1]), flows.grid), np.float32)
+            if steps[t] > 2:
+                # Carried far, edges wash out; the picture's own edges mend them.
+                present = mask_images.refine(small(clip, t, flows.shape), present, 0.5).astype(np.float32)
+            masks[t] = np.rint(100 * present)
+        tell(n + 1)
+        parts.keep(part, done=np.array(n + 1), steps=steps, masks=masks, present=present)
+    return steps, masks
 
 
 def carried_to_all(
@@ -267,6 +279,7 @@ def carried_to_all(
     rows: Int64[np.ndarray, " r"],
     masks: UInt8[np.ndarray, "r h w"],
     settings: MaskSettings,
+    parts: Unfinished,
     progress: Progress,
 ) -> UInt8[np.ndarray, "t h w"]:
     """Masks for all frames from those of some rows of the clip."""
@@ -274,7 +287,7 @@ def carried_to_all(
         return masks
     start, known = np.zeros(clip.frames.shape[:3], np.uint8), np.zeros(len(clip), bool)
     start[rows], known[rows] = masks, True
-    return propagated(replace(clip, masks=start, masked=known), settings, progress)
+    return propagated(replace(clip, masks=start, masked=known), settings, parts, progress)
 
 
 def _plain_share(clip: Clip, settings: MaskSettings) -> float:
@@ -284,15 +297,18 @@ def _plain_share(clip: Clip, settings: MaskSettings) -> float:
 
 
 def _plain(
-    clip: Clip, settings: MaskSettings, share: float, progress: Progress
+    clip: Clip, settings: MaskSettings, share: float, parts: Unfinished, progress: Progress
 ) -> tuple[UInt8[np.ndarray, "t h w"] | None, MaskHealth]:
     shape = _working_shape(clip, settings)
     masks = np.zeros(clip.frames.shape[:3], np.uint8)
-    for t in range(len(clip)):
+    done = parts.load("plain").get("masks", masks[:0])
+    masks[: len(done)] = done
+    for t in range(len(done), len(clip)):
         image = small(clip, t, shape)
         unlike, _ = mask_images.plain_score(image)
         masks[t] = enlarged(mask_images.plain_mask(image, unlike), clip)
         progress("masks", t + 1, len(clip))
+        parts.keep("plain", masks=masks[: t + 1])
     if masks.max() < 128 and settings.method == "auto":
         text = "the background is plain and nothing stands before it"
         return None, no_subject(text, (text,))
@@ -303,7 +319,7 @@ def _plain(
 
 
 def _motion(
-    clip: Clip, settings: MaskSettings, progress: Progress
+    clip: Clip, settings: MaskSettings, parts: Unfinished, progress: Progress
 ) -> tuple[UInt8[np.ndarray, "t h w"] | None, MaskHealth]:
     require_sequence(clip, "masks by motion")
     rows = evenly_in_motion(clip.motion, settings.motion_frames)
@@ -313,6 +329,7 @@ def _motion(
         part,
         lambda t: small(part, t, flows.shape),
         flows,
+        parts,
         lambda done, total: progress("masks", done, total),
     )
     coverage = float(found.masks.mean())
@@ -333,7 +350,7 @@ def _motion(
         raise InputError(
             "masks", expected="something that moves by itself", got="nothing", fix="give masks or use --masks none"
         )
-    masks = carried_to_all(clip, rows, masks, settings, progress)
+    masks = carried_to_all(clip, rows, masks, settings, parts, progress)
     reason = "no masks, alpha or plain background: what moves against the background was taken"
     warnings.append("masks come from motion alone: expect ragged edges and shadows; parts that stand still are missing")
     return judged(clip, masks, "motion", reason, settings, warnings=tuple(warnings), **measured)

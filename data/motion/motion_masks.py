@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float32, UInt8
 from recon4d.data.motion import mask_images
 from recon4d.data.motion.clip import Clip
 from recon4d.data.motion.flow import DenseFlow, gray_frame, pixel_grid, pull
+from recon4d.data.motion.unfinished import Unfinished
 
 GAPS = (1, 3, 6)
 PARALLAX_BELOW = 0.7  # Share of the picture that follows the homography: less, and parallax is mistaken for motion.
@@ -81,6 +82,7 @@ def moving_subject(
     clip: Clip,
     images: Callable[[int], UInt8[np.ndarray, "h w 3"]],
     flows: ClipFlows,
+    parts: Unfinished,
     tell: Callable[[int, int], None],
 ) -> MovingSubject:
     """Find what moves by itself.
@@ -89,21 +91,11 @@ def moving_subject(
         clip: frames of one camera.
         images: gives the frame of an index at the size of `flows`.
         flows: of the clip.
+        parts: keeps what is done so far.
         tell: called with how many parts are done, and how many there are.
     """
     total = len(clip)
-    scores = np.zeros((total, *flows.shape), np.float32)
-    followed = []
-    for t in range(total):
-        parts = []
-        for gap in GAPS:
-            for other in (t - gap, t + gap):
-                if 0 <= other < total:
-                    score, share = _unlike_background(flows(t, other), flows.grid)
-                    parts.append(score)
-                    followed.append(share)
-        scores[t] = np.mean(parts, 0)
-        tell(t + 1, 2 * total)
+    scores, followed = _scores(total, flows, parts, lambda done: tell(done, 2 * total))
     share = float(np.mean(followed))
     gathered = flows.carry(scores, _MEMORY)
     if share < PARALLAX_BELOW:
@@ -112,9 +104,12 @@ def moving_subject(
         gathered = scores
     else:
         cut = np.zeros_like(scores)
-        for t in range(total):
+        done = parts.load("cut").get("cut", cut[:0])
+        cut[: len(done)] = done
+        for t in range(len(done), total):
             cut[t] = mask_images.refine(images(t), gathered[t], mask_images.otsu(gathered[t]))
             tell(total + t + 1, 2 * total)
+            parts.keep("cut", cut=cut[: t + 1])
         steady = flows.carry(cut, 0.85)
         masks = np.stack([mask_images.clean(values > 0.5) for values in steady])
     inside, outside = masks.mean(), 1 - masks.mean()
@@ -122,6 +117,29 @@ def moving_subject(
     if inside > 0 and outside > 0:
         contrast = float(gathered[masks].mean() - gathered[~masks].mean())
     return MovingSubject(masks, share, contrast)
+
+
+def _scores(
+    total: int, flows: ClipFlows, parts: Unfinished, tell: Callable[[int], None]
+) -> tuple[Float32[np.ndarray, "t h w"], list[float]]:
+    """[T, h, w] how unlike the background each pixel moves, and the shares that follow it, of every pair of frames."""
+    scores = np.zeros((total, *flows.shape), np.float32)
+    kept = parts.load("scores")
+    begin = len(kept.get("scores", ()))
+    scores[:begin] = kept.get("scores", scores[:0])
+    followed: list[float] = kept.get("followed", np.zeros(0)).tolist()
+    for t in range(begin, total):
+        pairs = []
+        for gap in GAPS:
+            for other in (t - gap, t + gap):
+                if 0 <= other < total:
+                    score, share = _unlike_background(flows(t, other), flows.grid)
+                    pairs.append(score)
+                    followed.append(share)
+        scores[t] = np.mean(pairs, 0)
+        tell(t + 1)
+        parts.keep("scores", scores=scores[: t + 1], followed=np.array(followed))
+    return scores, followed
 
 
 def _unlike_background(

@@ -38,9 +38,10 @@ from recon4d.data.motion.motion_masks import ClipFlows
 from recon4d.data.motion.selection import evenly_in_motion
 from recon4d.data.motion.stage import Progress, StageCache, no_progress, open_cache, stage_key
 from recon4d.data.motion.static_world import StaticWorld
+from recon4d.data.motion.unfinished import Unfinished, unfinished
 
 METHOD = "moving against the solved cameras"
-_VERSION = 2
+_VERSION = 3
 _MEMORY = 0.8  # Weight of what is carried along against what is seen.
 _LASTS = 0.25  # Parts that last are kept down to this share of the space and time that the largest takes.
 _LEAST, _MOST = 2e-3, 0.6  # Share of the picture that a subject takes.
@@ -113,14 +114,15 @@ def find_moving(
     if stored is not None:
         record, arrays = stored
         return Masks(arrays.get("masks"), health_of(record["health"]), key)
-    masks, health = _find(clip, solution, settings, progress)
-    if cache is not None:
-        cache.store("moving", key, {"health": asdict(health)}, {"masks": masks})
+    with unfinished(cache, "moving", key) as parts:
+        masks, health = _find(clip, solution, settings, parts, progress)
+        if cache is not None:
+            cache.store("moving", key, {"health": asdict(health)}, {"masks": masks})
     return Masks(masks, health, key)
 
 
 def _find(
-    clip: Clip, solution: CameraSolution, settings: MovingSettings, progress: Progress
+    clip: Clip, solution: CameraSolution, settings: MovingSettings, parts: Unfinished, progress: Progress
 ) -> tuple[UInt8[np.ndarray, "t h w"] | None, MaskHealth]:
     whole, rows = clip, evenly_in_motion(clip.motion, settings.frames)
     if len(rows) < len(whole):
@@ -128,13 +130,13 @@ def _find(
         cameras = tuple(solution.cameras[row] for row in rows)
         solution = replace(solution, cameras=cameras, solved=np.asarray(solution.solved)[rows])
     flows = ClipFlows(clip, settings.max_side)
-    gathered, followed = _gathered(flows, solution, settings, lambda n: progress("moving", n, 2 * len(clip)))
+    gathered, followed = _gathered(flows, solution, settings, parts, lambda n: progress("moving", n, 2 * len(clip)))
     rough = _lasting(np.stack([mask_images.clean(s > max(mask_images.otsu(s), 0.25)) for s in gathered]))
     contrast = _contrast(gathered, rough)
     found = rough
     clear, present = (_ROUGHLY_CLEAR, _ROUGHLY_PRESENT) if settings.rough else (_CLEAR, _PRESENT)
     if contrast >= clear:
-        found = _cut(clip, flows, gathered, rough, lambda n: progress("moving", len(clip) + n, 2 * len(clip)))
+        found = _cut(clip, flows, gathered, rough, parts, lambda n: progress("moving", len(clip) + n, 2 * len(clip)))
         contrast = _contrast(gathered, found)
     seen = _seen(found)
     if contrast < clear or seen.mean() < present:
@@ -142,13 +144,13 @@ def _find(
         progress("moving", 2 * len(clip), 2 * len(clip))
         text = f"nothing clearly moves against the solved cameras ({why})"
         return None, no_subject(text, (), followed=followed, contrast=contrast)
-    masks, carried = _completed(clip, np.stack([enlarged(mask, clip) for mask in found]), seen, settings)
+    masks, carried = _completed(clip, np.stack([enlarged(mask, clip) for mask in found]), seen, settings, parts)
     reason = "the background's points fix the camera: what moves against them was taken"
     notes = ["masks come from motion: expect ragged edges and shadows; parts that stand still may be missing"]
     if carried:
         notes.append(f"masks of {carried} frames were carried there from others: motion did not tell them")
     wanted = MaskSettings(max_side=settings.max_side)
-    masks = carried_to_all(whole, rows, masks, wanted, no_progress)
+    masks = carried_to_all(whole, rows, masks, wanted, parts, no_progress)
     masks, health = judged(
         whole, masks, METHOD, reason, wanted, warnings=tuple(notes), followed=followed, contrast=contrast
     )
@@ -163,17 +165,25 @@ def _find(
 
 
 def _gathered(
-    flows: ClipFlows, solution: CameraSolution, settings: MovingSettings, tell: Callable[[int], None]
+    flows: ClipFlows,
+    solution: CameraSolution,
+    settings: MovingSettings,
+    parts: Unfinished,
+    tell: Callable[[int], None],
 ) -> tuple[Float32[np.ndarray, "t h w"], float]:
     """[T, h, w] scores carried along the flow both ways, and the share of what was seen that stands still."""
     world = StaticWorld(flows, solution.cameras, np.asarray(solution.solved), settings.gaps, _nearest(solution))
     total = len(solution.cameras)
     scores = np.zeros((total, *flows.shape), np.float32)
     trust = np.zeros_like(scores)
-    for t, misfit in enumerate(world):
+    kept = parts.load("scores")
+    begin = len(kept.get("scores", ()))
+    scores[:begin], trust[:begin] = kept.get("scores", scores[:0]), kept.get("trust", trust[:0])
+    for t, misfit in enumerate(world.misfits(begin), begin):
         trust[t] = np.minimum(misfit.views / 3, 1)
         scores[t] = misfit.score * trust[t]
         tell(t + 1)
+        parts.keep("scores", scores=scores[: t + 1], trust=trust[: t + 1])
     still = float((scores < 0.2 * trust).sum() / max(float((trust > 0).sum()), 1.0))
     return flows.carry(scores, _MEMORY) / np.maximum(flows.carry(trust, _MEMORY), 0.05), still
 
@@ -210,6 +220,7 @@ def _cut(
     flows: ClipFlows,
     scores: Float32[np.ndarray, "t h w"],
     rough: Bool[np.ndarray, "t h w"],
+    parts: Unfinished,
     tell: Callable[[int], None],
 ) -> Bool[np.ndarray, "t h w"]:
     """Masks that follow the pictures' edges, steadied in time."""
@@ -217,11 +228,14 @@ def _cut(
 
     cut = np.zeros(scores.shape, np.float32)
     near = np.ones((9, 9), np.uint8)
-    for t in range(len(clip)):
+    done = parts.load("cut").get("cut", cut[:0])
+    cut[: len(done)] = done
+    for t in range(len(done), len(clip)):
         around = cv2.dilate(rough[t].astype(np.uint8), near) > 0
         score = np.where(around, scores[t], 0).astype(np.float32)
         cut[t] = mask_images.refine(small(clip, t, flows.shape), score, max(mask_images.otsu(scores[t]), 0.25))
         tell(t + 1)
+        parts.keep("cut", cut=cut[: t + 1])
     steady = flows.carry(cut, 0.85)
     return _lasting(np.stack([mask_images.clean(values > 0.5) for values in steady]))
 
@@ -234,7 +248,11 @@ def _seen(masks: Bool[np.ndarray, "t h w"]) -> Bool[np.ndarray, " t"]:
 
 
 def _completed(
-    clip: Clip, masks: UInt8[np.ndarray, "t h w"], seen: Bool[np.ndarray, " t"], settings: MovingSettings
+    clip: Clip,
+    masks: UInt8[np.ndarray, "t h w"],
+    seen: Bool[np.ndarray, " t"],
+    settings: MovingSettings,
+    parts: Unfinished,
 ) -> tuple[UInt8[np.ndarray, "t h w"], int]:
     """Masks of frames that have none carried from those nearby, and how many they are."""
     frames = np.flatnonzero(seen)
@@ -244,6 +262,6 @@ def _completed(
         return masks, 0
     start = np.where(seen[:, None, None], masks, 0).astype(np.uint8)
     marked = replace(clip, masks=start, masked=seen)
-    filled = propagated(marked, MaskSettings(max_side=settings.max_side), no_progress)
+    filled = propagated(marked, MaskSettings(max_side=settings.max_side), parts.inside("completed"), no_progress)
     result = np.where(missing[:, None, None], filled, start).astype(np.uint8)
     return result, int(sum(bool((result[t] >= 128).any()) for t in np.flatnonzero(missing)))

@@ -69,8 +69,9 @@ class StaticWorld:
         self.K = np.stack([half @ to_small @ camera.K.double().numpy() for camera in cameras])
         self._kept: dict[tuple[int, int], Float32[np.ndarray, "h w 2"]] = {}
 
-    def __iter__(self) -> Iterator[Misfit]:
-        for t in range(len(self.poses)):
+    def misfits(self, first: int = 0) -> Iterator[Misfit]:
+        """Those of a frame and all after it."""
+        for t in range(first, len(self.poses)):
             yield self._misfit(t)
             # Flow is needed both ways; what only earlier frames need is dropped.
             self._kept = {pair: flow for pair, flow in self._kept.items() if max(pair) > t}

@@ -25,6 +25,7 @@ from recon4d.data.motion.stage import (
     open_cache,
     stage_key,
 )
+from recon4d.data.motion.unfinished import Unfinished, unfinished
 
 _VERSION = 1
 _PATCH = 5  # Half width: patches of 11 x 11 pixels.
@@ -158,22 +159,26 @@ def track_points(
             len(clip),
             key,
         )
-    tracks = _follow(clip, masks, settings, key, progress)
-    if cache is not None:
-        arrays = {"positions": tracks.positions, "frames": tracks.frames, "ids": tracks.ids}
-        cache.store("tracks", key, {"count": tracks.count}, arrays)
+    with unfinished(cache, "tracks", key) as parts:
+        tracks = _follow(clip, masks, settings, key, parts, progress)
+        if cache is not None:
+            arrays = {"positions": tracks.positions, "frames": tracks.frames, "ids": tracks.ids}
+            cache.store("tracks", key, {"count": tracks.count}, arrays)
     return tracks
 
 
 def _follow(
-    clip: Clip, masks: Shaped[np.ndarray, "t h w"] | None, settings: TrackSettings, key: str, progress: Progress
+    clip: Clip,
+    masks: Shaped[np.ndarray, "t h w"] | None,
+    settings: TrackSettings,
+    key: str,
+    parts: Unfinished,
+    progress: Progress,
 ) -> Tracks:
     dense = DenseFlow()
-    gray = gray_frame(clip, 0, settings.max_side)
-    alive = _Alive.none()
-    observations: list[tuple[Float32[np.ndarray, "n 2"], Int64[np.ndarray, " n"]]] = []
-    born = 0
-    for frame in range(len(clip)):
+    alive, observations, born = _taken_up(parts)
+    gray = gray_frame(clip, len(observations), settings.max_side)
+    for frame in range(len(observations), len(clip)):
         mask = _mask_at(masks, frame, gray.shape[:2])
         if mask is not None:
             at = np.clip(np.rint(alive.points).astype(int), 0, [gray.shape[1] - 1, gray.shape[0] - 1])
@@ -189,6 +194,8 @@ def _follow(
         if len(alive.ids):
             alive = _step(alive, dense(gray, following), dense(following, gray), following, settings)
         gray = following
+        if parts.due:
+            parts.keep("points", **_arrays(alive, observations, born))
     scale = np.array([clip.width / gray.shape[1], clip.height / gray.shape[0]], np.float32)
     ids = np.concatenate([ids for _, ids in observations])
     everything = Tracks(
@@ -201,6 +208,32 @@ def _follow(
     )
     long_enough = everything.select(everything.lengths() >= settings.min_frames)
     return Tracks(long_enough.positions, long_enough.frames, long_enough.ids, long_enough.count, len(clip), key)
+
+
+_Observations = list[tuple[Float32[np.ndarray, "_ 2"], Int64[np.ndarray, " _"]]]
+
+
+def _arrays(alive: _Alive, observations: _Observations, born: int) -> dict[str, Shaped[np.ndarray, "..."]]:
+    """What following goes on from, before the births in the next frame."""
+    return {
+        "points": alive.points,
+        "ids": alive.ids,
+        "patches": alive.patches,
+        "born": np.array(born),
+        "counts": np.array([len(ids) for _, ids in observations]),
+        "observed_points": np.concatenate([points for points, _ in observations]),
+        "observed_ids": np.concatenate([ids for _, ids in observations]),
+    }
+
+
+def _taken_up(parts: Unfinished) -> tuple[_Alive, _Observations, int]:
+    """Where an earlier run stopped, or the beginning."""
+    kept = parts.load("points")
+    if not kept:
+        return _Alive.none(), [], 0
+    ends = np.cumsum(kept["counts"])[:-1]
+    observed = zip(np.split(kept["observed_points"], ends), np.split(kept["observed_ids"], ends), strict=True)
+    return _Alive(kept["points"], kept["ids"], kept["patches"]), list(observed), int(kept["born"])
 
 
 def _mask_at(

@@ -14,6 +14,8 @@ import torch
 import recon4d
 from recon4d.core import Camera
 from recon4d.data.files import write_bytes, write_json
+from recon4d.data.motion import StageCache
+from recon4d.data.motion.unfinished import unfinished
 from recon4d.pipeline import pictures
 from recon4d.pipeline.coverage import Coverage, find_coverage, world_up
 from recon4d.pipeline.measure import ON_WHITE, Measured, measure
@@ -44,9 +46,17 @@ def write_result(run: Run, capture: Capture, fitted: Fitted, split: Split) -> Ou
     scene = replace(fitted.scene, layers=[replace(layer, field=layer.field.to("cpu")) for layer in fitted.scene.layers])
     with run.stage("evaluate") as tell:
         test = run.source.dataset if run.source.posed else None
-        measured = measure(
-            scene, capture, cameras, split.measured, split.rule, test, lambda done, total: tell("frames", done, total)
-        )
+        with unfinished(StageCache(run.work.folder), "evaluate", identity_digest(run.work.job)[:24]) as parts:
+            measured = measure(
+                scene,
+                capture,
+                cameras,
+                split.measured,
+                split.rule,
+                test,
+                parts,
+                lambda done, total: tell("frames", done, total),
+            )
         coverage = find_coverage(scene, capture, cameras)
         run.done(_evaluate_record(measured, coverage, run.records))
     with run.stage("write") as tell:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,7 @@ from jaxtyping import Float, UInt8
 
 from recon4d.core import Camera
 from recon4d.data import Dataset
+from recon4d.data.motion.unfinished import Unfinished
 from recon4d.evaluate import Evaluation, Settings, evaluate_scene
 from recon4d.evaluate.image_scores import ImageScores
 from recon4d.evaluate.photometric import psnr
@@ -30,8 +32,8 @@ class FrameScore:
 
     Attributes:
         kept_out: the fit has not seen it.
-        psnr, ssim, flip: of the whole picture.
-        psnr_masked, ssim_masked: of the pixels of the mask alone.
+        psnr, ssim, ms_ssim, flip: of the whole picture.
+        psnr_masked, ssim_masked, flip_masked: of the pixels of the mask alone.
         psnr_on_white: of the whole picture of the subject cut out and laid on white.
     """
 
@@ -40,9 +42,11 @@ class FrameScore:
     kept_out: bool
     psnr: float
     ssim: float | None
+    ms_ssim: float | None
     flip: float
     psnr_masked: float | None
     ssim_masked: float | None
+    flip_masked: float | None
     psnr_on_white: float | None
 
 
@@ -140,6 +144,7 @@ def measure(
     measured: tuple[bool, ...],
     rule: str,
     dataset: Dataset | None,
+    parts: Unfinished,
     progress: Callable[[int, int], None],
 ) -> Measured:
     """Score frames that were kept out, and some that were not.
@@ -151,31 +156,20 @@ def measure(
         measured: frames that were kept out to measure by.
         rule: how they were chosen, in words.
         dataset: with test images of its own in the scene's world, or None.
+        parts: keeps the scores so far.
         progress: told how many frames of how many are done.
     """
     shown = capture.background != "none" or np.array([_shows(capture, i) for i in range(len(capture))])
     kept = np.flatnonzero(np.array(measured) & shown)
     seen = np.flatnonzero(np.array(capture.fitted) & shown)
     some = seen[np.unique(np.linspace(0, len(seen) - 1, _FITTED_FRAMES).round().astype(int))] if len(seen) else seen
-    total = len(kept) + len(some)
-    means: list[dict[str, float | None]] = []
-    frames: list[FrameScore] = []
-    for group, kept_out in ((kept, True), (some, False)):
-        scores = ImageScores(worst=0)
-        for index in group.tolist():
-            reference, mask = truth(capture, index)
-            time = capture.times[index]
-            image = draw(scene, cameras[index], time).color.clamp(0, 1).numpy()
-            found = scores.add(str(index), np.ascontiguousarray(image), reference, mask=mask, time=time)
-            pair = on_white(scene, capture, index, cameras[index])
-            white = None if pair is None else psnr(to_bytes(pair[0]), to_bytes(pair[1]))
-            frames.append(FrameScore(
-                index, time, kept_out, found.psnr, found.ssim, found.flip, found.psnr_masked, found.ssim_masked, white
-            ))  # fmt: skip
-            progress(len(frames), total)
-        whites = [f.psnr_on_white for f in frames if f.kept_out == kept_out and f.psnr_on_white is not None]
-        mean = {ON_WHITE: float(np.mean(whites)) if whites else None}
-        means.append({name: scores.means()[name] for name in _SCORES} | mean if len(group) else {})
+    order = [(t, True) for t in kept.tolist()] + [(t, False) for t in some.tolist()]
+    frames = [_from_row(row) for row in parts.load("frames").get("rows", np.zeros((0, 0)))]
+    for index, kept_out in order[len(frames) :]:
+        frames.append(_scored(scene, capture, cameras[index], index, kept_out))
+        progress(len(frames), len(order))
+        parts.keep("frames", rows=np.array([_as_row(frame) for frame in frames]))
+    means = [_means([frame for frame in frames if frame.kept_out == group]) for group in (True, False)]
     width, height = capture.images[0].shape[1], capture.images[0].shape[0]
     ground = "the subject on white" if capture.background == "none" else "the whole picture"
     test = None
@@ -183,6 +177,37 @@ def measure(
         test = evaluate_scene(scene, dataset, protocol="dnerf", settings=Settings(max_side=max(width, height), worst=0))
     frames.sort(key=lambda frame: frame.frame)
     return Measured(means[0], means[1], tuple(frames), f"{ground}, {width}x{height}", rule, test)
+
+
+def _scored(scene: Scene, capture: Capture, camera: Camera, index: int, kept_out: bool) -> FrameScore:
+    reference, mask = truth(capture, index)
+    time = capture.times[index]
+    image = draw(scene, camera, time).color.clamp(0, 1).numpy()
+    found = ImageScores(worst=0).add(str(index), np.ascontiguousarray(image), reference, mask=mask, time=time)
+    pair = on_white(scene, capture, index, camera)
+    white = None if pair is None else psnr(to_bytes(pair[0]), to_bytes(pair[1]))
+    scores = {name: getattr(found, name) for name in _SCORES}
+    return FrameScore(frame=index, time=time, kept_out=kept_out, psnr_on_white=white, **scores)
+
+
+def _means(frames: Sequence[FrameScore]) -> dict[str, float | None]:
+    """Of each score, over the frames that have it; empty where there are no frames."""
+    result: dict[str, float | None] = {}
+    for name in (*_SCORES, ON_WHITE) if frames else ():
+        values = [value for frame in frames if (value := getattr(frame, name)) is not None]
+        result[name] = float(np.mean(values)) if values else None
+    return result
+
+
+def _as_row(frame: FrameScore) -> list[float]:
+    """As numbers, NaN for what does not apply."""
+    return [np.nan if value is None else float(value) for value in astuple(frame)]
+
+
+def _from_row(row: Float[np.ndarray, " n"]) -> FrameScore:
+    index, time, kept_out, *values = row.tolist()
+    scores: list[Any] = [None if np.isnan(value) else value for value in values]
+    return FrameScore(int(index), time, bool(kept_out), *scores)
 
 
 def _shows(capture: Capture, index: int) -> bool:

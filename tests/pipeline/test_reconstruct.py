@@ -20,8 +20,9 @@ import recon4d
 from recon4d.core import InputError
 from recon4d.data import write_png
 from recon4d.data.formats.nerfstudio import write_nerfstudio
+from recon4d.data.motion import unfinished
 from recon4d.data.view import View
-from recon4d.pipeline import Fitting, Noted, StageDone, StageProgress, StageStarted, Warned, reconstruct
+from recon4d.pipeline import Fitting, Noted, StageDone, StageProgress, StageStarted, Warned, reconstruct, run
 from recon4d.pipeline.events import STAGES
 from recon4d.pipeline.work import work_folder
 from recon4d.scene import load
@@ -142,6 +143,29 @@ def test_the_same_job_gives_the_same_scene(made, tmp_path):
 
 class StopError(Exception):
     """What ends a run in the tests."""
+
+
+@pytest.mark.parametrize(
+    ("at", "part", "after"), [("masks", "masks", 4), ("tracks", "tracks", 5), ("evaluate", "frames", 3)]
+)
+def test_a_job_that_is_stopped_within_a_stage_does_not_begin_it_anew(made, tmp_path, monkeypatch, at, part, after):
+    source, result, _ = made
+    monkeypatch.setattr(unfinished, "SECONDS", 0.0)
+    monkeypatch.setattr(run, "_TELL_SECONDS", 0.0)
+
+    def stop(event) -> None:
+        if isinstance(event, StageProgress) and (event.stage, event.part, event.done) == (at, part, after):
+            raise StopError
+
+    output = tmp_path / "out.r4d"
+    with pytest.raises(StopError):
+        reconstruct(source, output, tiny.settings(), config=tiny.config(), listen=stop)
+    told: list = []
+    resumed = reconstruct(source, output, tiny.settings(), config=tiny.config(), resume=True, listen=told.append)
+    assert content(resumed.scene) == content(result.scene)
+    assert resumed.scores["frames"] == result.scores["frames"]
+    # What was told last was not kept yet.
+    assert next(e.done for e in told if isinstance(e, StageProgress) and (e.stage, e.part) == (at, part)) == after
 
 
 @pytest.mark.parametrize("at", ["masks", "fit", "evaluate", "write"])
