@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from recon4d.core.memory import keep_little_memory
 from recon4d.viewer import commands
 from recon4d.viewer.access import check_host
 from recon4d.viewer.frames import DEFAULT_BYTES
@@ -51,6 +52,7 @@ class Viewer:
         self._stopped = False
         title = "recon4d" if project.folder is None else f"recon4d \u00b7 {project.folder.name}"
         check_host(host), check_port(port)
+        keep_little_memory()
         self.shared = Shared(project, input_path, memory, lambda: self.link)
         self.server = Server(host, port, shown(title), self.shared.transfers)
         self._prepare(self.server.viser)

@@ -8,7 +8,7 @@ Does NOT choose surfels or evaluate edits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,8 +137,8 @@ class Gizmo:
 
     def _edit(self, shift: np.ndarray, turn: np.ndarray, factor: float) -> Edit:
         session = self.session
-        selection, marks = session.selecting.needed(), session.selecting.marks
-        layers = [session.project.state.layer(name) for name in marks]
+        selection, (state, marks) = session.selecting.needed(), session.selecting.marked
+        layers = [state.layer(name) for name in marks]
         name = "Scale" if factor != 1.0 else ("Move" if np.linalg.norm(turn) < 1e-6 else "Turn")
         common: dict[str, Any] = {"select": selection, "scale": factor, "during": self.during(), "name": name}
         if len(layers) != 1:
@@ -152,8 +152,7 @@ class Gizmo:
 
 def selected_points(session: Session) -> Tensor | None:
     """[M, 3] where the selected surfels are now, in the world; None where nothing is selected."""
-    marks: Mapping[str, Tensor] = session.selecting.marks
-    state = session.project.state
+    state, marks = session.selecting.marked
     points = []
     with torch.no_grad():
         for name, mask in marks.items():

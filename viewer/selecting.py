@@ -8,6 +8,7 @@ Does NOT change the scene.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Mapping
 from typing import Literal
 
@@ -36,8 +37,10 @@ class Selecting:
 
     def __init__(self, project: Project, changed: Callable[[], None]) -> None:
         self._project, self._changed = project, changed
+        # Edits come from other threads, and other clients: what is marked is kept with the state that it belongs to.
+        self._lock = threading.RLock()
         self.selection: Selection | None = None
-        self.marks: dict[str, Tensor] = {}
+        self.marked: tuple[State, Mapping[str, Tensor]] = (project.state, {})
         self.previewed: dict[str, Tensor] | None = None
         self._past: list[Selection | None] = []
 
@@ -51,14 +54,26 @@ class Selecting:
         Raises:
             InputError: the selection cannot be made.
         """
-        state = self._project.state
-        found = chosen(selection, state)
-        if how == "New" and isinstance(selection, _BY_NAME):
-            self._set(selection if found else None, found)
-        else:
-            found = combined(self.marks, found, how)
-            self._set(frozen(found, state), found)
+        with self._lock:
+            state = self._project.state
+            found = chosen(selection, state)
+            if how == "New" and isinstance(selection, _BY_NAME):
+                self._set(selection if found else None, found, state)
+            else:
+                found = combined(self._marks_in(state), found, how)
+                self._set(frozen(found, state), found, state)
+        self._changed()
         return len(self)
+
+    def would_be(self, selection: Selection, how: How) -> dict[str, Tensor]:
+        """What would be marked if something were selected.
+
+        Raises:
+            InputError: the selection cannot be made.
+        """
+        with self._lock:
+            state = self._project.state
+            return combined(self._marks_in(state), chosen(selection, state), how)
 
     def invert(self) -> int:
         """Select everything else."""
@@ -67,14 +82,17 @@ class Selecting:
     def clear(self) -> None:
         """Select nothing."""
         if self.selection is not None:
-            self._set(None, {})
+            with self._lock:
+                self._set(None, {}, self._project.state)
+            self._changed()
 
     def back(self) -> bool:
         """The selection before this one; whether there was one."""
-        if not self._past:
-            return False
-        self.selection = self._past.pop()
-        self.refresh()
+        with self._lock:
+            if not self._past:
+                return False
+            self.selection = self._past.pop()
+            self.refresh()
         self._changed()
         return True
 
@@ -84,21 +102,22 @@ class Selecting:
         self._changed()
 
     @property
+    def marks(self) -> Mapping[str, Tensor]:
+        """[N] which surfels are selected, of each layer that has any, in the state that `marked` names."""
+        return self.marked[1]
+
+    @property
     def shown(self) -> Mapping[str, Tensor]:
         """The surfels to mark."""
         return self.marks if self.previewed is None else self.previewed
 
     def refresh(self) -> None:
         """Find the selected surfels in the scene as it is now; nothing is selected where they are gone."""
-        self.marks, self.previewed = {}, None
-        if self.selection is None:
-            return
-        try:
-            self.marks = dict(chosen(self.selection, self._project.state))
-        except InputError:
-            self.marks = {}
-        if not self.marks:
-            self.selection = None
+        with self._lock:
+            state = self._project.state
+            self.marked, self.previewed = (state, self._found(state)), None
+            if not self.marks:
+                self.selection = None
 
     def needed(self) -> Selection:
         """The selection, for an edit.
@@ -115,10 +134,21 @@ class Selecting:
             )
         return self.selection
 
-    def _set(self, selection: Selection | None, marks: Mapping[str, Tensor]) -> None:
+    def _found(self, state: State) -> dict[str, Tensor]:
+        """The selected surfels of a state; nothing where they are gone."""
+        if self.selection is None:
+            return {}
+        try:
+            return dict(chosen(self.selection, state))
+        except InputError:
+            return {}
+
+    def _marks_in(self, state: State) -> Mapping[str, Tensor]:
+        return self.marks if self.marked[0] is state else self._found(state)
+
+    def _set(self, selection: Selection | None, marks: Mapping[str, Tensor], state: State) -> None:
         self._past = [*self._past, self.selection][-MOST_UNDO:]
-        self.selection, self.marks, self.previewed = selection, dict(marks), None
-        self._changed()
+        self.selection, self.marked, self.previewed = selection, (state, dict(marks)), None
 
 
 def combined(old: Mapping[str, Tensor], new: Mapping[str, Tensor], how: How) -> dict[str, Tensor]:

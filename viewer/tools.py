@@ -31,7 +31,7 @@ from recon4d.viewer.handles import Handles
 from recon4d.viewer.latest import Latest
 from recon4d.viewer.pointing import Spot, click, pixels, ray, view_of
 from recon4d.viewer.region import Region
-from recon4d.viewer.selecting import How, combined
+from recon4d.viewer.selecting import How
 
 if TYPE_CHECKING:
     from recon4d.viewer.session import Session
@@ -243,8 +243,7 @@ class Tools:
     def _light_up(self) -> None:
         """Mark what a stroke has hit so far; nothing is selected before it ends."""
         (spots, how), selecting, view = self._drawn, self.session.selecting, view_of(self.session)
-        found = chosen(self._brush(view, pixels(spots, view)), self.session.project.state)
-        selecting.preview(combined(selecting.marks, found, how or self.how))
+        selecting.preview(selecting.would_be(self._brush(view, pixels(spots, view)), how or self.how))
 
     def _show_stroke(self, spots: list[Spot]) -> None:
         """The line that has been drawn, a little before the camera; drawn by one hand at a time."""

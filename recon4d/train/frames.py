@@ -6,9 +6,7 @@ an image over a background is a product and a sum; where there is a background, 
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from recon4d.core import Camera, InputError
+from recon4d.core.memory import return_freed_memory
 from recon4d.train import kernels
 from recon4d.train.capture import Capture
 
@@ -118,7 +117,8 @@ def load_frames(capture: Capture, factors: Sequence[int]) -> Frames:
             frame = _frame(index, capture.times[index], camera, pixels, torch.from_numpy(stack), factor, whole=whole)
             levels[factor].append(replace(frame, inverse_depth=_inverse_depth(capture, frame)))
         if index % _TRIM_EVERY == 0:
-            _return_freed_memory()
+            # The next images do not fit into the holes between those that stay.
+            return_freed_memory()
     for number, present in enumerate(seen):
         if not present:
             raise InputError(
@@ -128,16 +128,6 @@ def load_frames(capture: Capture, factors: Sequence[int]) -> Frames:
                 fix="correct the masks",
             )
     return Frames({factor: tuple(frames) for factor, frames in levels.items()}, len(seen), capture.background)
-
-
-def _return_freed_memory() -> None:
-    """Give the system back what was made on the way and dropped.
-
-    The C library keeps it, in holes between images that stay which the next ones do not fit into: two or three times as
-    much as the images themselves.  Libraries other than glibc do not have this call.
-    """
-    with suppress(AttributeError, OSError, TypeError):
-        ctypes.CDLL(None).malloc_trim(0)
 
 
 def frames_on(frames: Frames, device: torch.device) -> Frames:

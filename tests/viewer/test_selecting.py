@@ -102,3 +102,21 @@ def test_a_selection_that_cannot_be_made_leaves_the_old_one(selecting: Selecting
     with pytest.raises(InputError, match="nowhere"):
         selecting.take(InLayers(("nowhere",)))
     assert len(selecting) == 100
+
+
+def test_an_edit_may_come_between_two_selections(project: Project, selecting: Selecting):
+    """From another client, or another thread, before anybody has said that the surfels are others now."""
+    selecting.take(Sphere(center=(0.7, 0.0, 0.0), radius=0.6))
+    before = project.state
+    project.add(Delete(select=Sphere(center=(0.7, 0.0, 0.0), radius=0.4)))
+    state, marks = selecting.marked
+    assert state is before
+    assert {name: len(mask) for name, mask in marks.items()} == {n: len(before.layer(n).field) for n in marks}
+    left = Sphere(center=(-0.7, 0.0, 0.0), radius=0.6)
+    would_be = selecting.would_be(left, "Add")
+    selecting.take(left, "Add")
+    state, marks = selecting.marked
+    assert state is project.state
+    for name, mask in marks.items():
+        assert len(mask) == len(state.layer(name).field)
+        assert torch.equal(mask, would_be[name])
