@@ -1,4 +1,7 @@
-"""Settings of a fit: one plain record, and three presets of it."""
+"""Settings of a fit: one plain record, and three presets of it.
+
+They are those for one camera that moves steadily; `suited.py` makes motion freer where cameras jump.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,8 @@ class Rates:
     colors: float = 5e-3
     skinning: float = 1e-2
     bone_radii: float = 2e-3
-    motion_rotations: float = 2e-3
-    motion_translations: float = 1e-3
+    motion_rotations: float = 4e-3
+    motion_translations: float = 2e-3
     camera_rotations: float = 2e-4
     camera_translations: float = 2e-4
     focal: float = 1e-4
@@ -91,7 +94,7 @@ class FitConfig:
         surfels: at most so many.
         initial_surfels: so many on the hull.
         initial_opacity: of these.
-        bones: at most so many.
+        bones: at most so many; half as many again where cameras jump, see `suited.py`.
         bones_at_first: so many before the first ones are added.
         bone_growth: moments at which bones are added where the images ask for them.
         background_surfels: at most so many in the background.
@@ -155,7 +158,7 @@ class FitConfig:
     frames_per_control: float = 4.0
     seconds_per_control: float = 0.14
     frames_per_root_control: float = 20.0
-    hull_voxels: int = 96
+    hull_voxels: int = 128
     hull_window: float = 0.15
     density_every: int = 100
     density_from: float = 0.18
@@ -254,11 +257,11 @@ PRESETS: dict[str, FitConfig] = {
         bones_at_first=18,
         bone_growth=(0.3,),
         levels=((0.0, 2), (0.6, 1)),
-        hull_voxels=80,
+        hull_voxels=112,
         refine_from=1.0,
     ),
     "standard": FitConfig(),
-    "high": FitConfig(iterations=15_000, surfels=60_000, bones=48, bones_at_first=28, sh_degree=2, hull_voxels=128),
+    "high": FitConfig(iterations=15_000, surfels=60_000, bones=48, bones_at_first=28, sh_degree=2, hull_voxels=160),
 }
 """draft: a first look; standard: the usual fit; high: as good as it gets, several times slower."""
 

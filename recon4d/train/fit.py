@@ -31,6 +31,7 @@ from recon4d.train.normals import smooth_normals
 from recon4d.train.objective import Objective
 from recon4d.train.optimizer import Optimizer
 from recon4d.train.step import train_step
+from recon4d.train.suited import suited
 
 
 class DivergedError(Recon4dError, ArithmeticError):
@@ -110,6 +111,7 @@ def fit(
     frames = load_frames(capture, [factor for _, factor in config.levels])
     fingerprint = capture.fingerprint()
     identity = identity_of(config, fingerprint)
+    config = suited(config, frames)
     if resume and checkpoint is not None and Path(checkpoint).exists():
         state = load_checkpoint(checkpoint, config, identity, device)
     else:

@@ -9,6 +9,7 @@ Cameras are taken relative to a root that moves and turns; finding it is not don
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,12 +20,14 @@ from torch import Tensor
 from recon4d.core import Camera, InputError, SE3Spline, quaternion, rigid
 from recon4d.train.frames import Frame
 
-SHARES = (0.97, 0.94, 0.9, 0.86, 0.82, 0.78, 0.74, 0.7, 0.65, 0.6, 0.5, 0.4)
+SHARES = (0.97, 0.94, 0.9, 0.86, 0.82, 0.78, 0.74, 0.7, 0.65, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1)
 _WINDOW_SHARE = 0.9
-_COVERAGE = 0.97
+_COVERAGE = 0.98
 _LEAST_COVERAGE = 0.5
 _LEAST_WINDOW = 3
 _PADDING = 1.08
+_COARSE = 32  # voxels of the first pass
+_HALF_DIAGONAL = 0.87  # of a cube, in edges
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,13 +83,23 @@ def carve(
     middle = root.at(torch.tensor([canonical_time], dtype=torch.float64))[1][0]
     low, high = middle - _reach(cameras, masks, middle), middle + _reach(cameras, masks, middle)
     # A first, coarse pass finds the box in which the second looks closely.
-    for resolution in (32, voxels):
+    for resolution in (_COARSE, voxels):
         grid, edge = _grid(low, high, resolution)
-        inside, seen, inside_near, seen_near = _vote(grid.reshape(-1, 3), cameras, masks, set(near))
-        all_share = inside / seen.clamp_min(1)
+        looked_at = masks
+        if resolution == _COARSE:
+            # Whatever a coarse voxel touches must be in the box: legs are thinner than it, and its centre beside them.
+            looked_at = [_widened(mask, camera, middle, edge) for mask, camera in zip(masks, cameras, strict=True)]
+        points = grid.reshape(-1, 3)
+        inside, seen = _vote(points, [cameras[i] for i in near], [looked_at[i] for i in near])
         # What most of the window's images do not show is no part of a subject that they were taken of.
-        near_share = torch.where(2 * seen_near > len(near), inside_near / seen_near.clamp_min(1), 0.0)
-        occupied, share, coverage = _tightest(grid.reshape(-1, 3), edge, all_share, near_share, cameras, masks, near)
+        possible = (2 * seen > len(near)) & (inside >= _WINDOW_SHARE * seen)
+        inside, seen = _vote(points[possible], cameras, looked_at)
+        all_share = torch.zeros(len(points))
+        all_share[possible] = inside / seen.clamp_min(1)
+        if resolution == _COARSE:
+            occupied, share, coverage = all_share >= SHARES[-1], SHARES[-1], 1.0
+        else:
+            occupied, share, coverage = _tightest(points, edge, all_share, cameras, masks, near)
         if not bool(occupied.any()) or coverage < _LEAST_COVERAGE:
             raise InputError(
                 "masks",
@@ -95,7 +108,7 @@ def carve(
                 fix="check the poses, their convention, and that the masks show the subject",
             )
         shape = grid.shape[:3]
-        points = grid.reshape(-1, 3)[occupied]
+        points = points[occupied]
         low, high = points.amin(0) - 1.5 * edge, points.amax(0) + 1.5 * edge
     centers, normals = _surface(grid, edge, occupied.reshape(shape), count, generator)
     area = _area(occupied.reshape(shape)) * edge**2
@@ -140,6 +153,14 @@ def _reach(cameras: list[Camera], masks: list[Tensor], middle: Tensor) -> Tensor
     return reach * _PADDING
 
 
+def _widened(mask: Float[Tensor, "h w"], camera: Camera, middle: Float[Tensor, " 3"], edge: float) -> Tensor:
+    """A mask that holds the centre of every voxel (of the middle's depth) that touches the mask."""
+    depth = float(camera.project(middle)[1])
+    reach = min(math.ceil(_HALF_DIAGONAL * edge * float(camera.K[0, 0]) / max(depth, 1e-6)), max(mask.shape))
+    rows = torch.nn.functional.max_pool2d(mask[None, None], (2 * reach + 1, 1), 1, (reach, 0))
+    return torch.nn.functional.max_pool2d(rows, (1, 2 * reach + 1), 1, (0, reach))[0, 0]
+
+
 def _grid(low: Tensor, high: Tensor, resolution: int) -> tuple[Float[Tensor, "x y z 3"], float]:
     """Centres of cubic voxels that fill a box, and their edge."""
     edge = float((high - low).max()) / resolution
@@ -148,18 +169,15 @@ def _grid(low: Tensor, high: Tensor, resolution: int) -> tuple[Float[Tensor, "x 
 
 
 def _vote(
-    points: Float[Tensor, "n 3"], cameras: list[Camera], masks: list[Tensor], near: set[int]
-) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"], Float[Tensor, " n"], Float[Tensor, " n"]]:
-    """In how many masks each point is, how many images it is in, and both for the window alone."""
-    counts = torch.zeros(4, len(points))
-    for index, (camera, mask) in enumerate(zip(cameras, masks, strict=True)):
-        inside, seen = _look_up(points, camera, mask > 0.3)
-        counts[0] += inside
-        counts[1] += seen
-        if index in near:
-            counts[2] += inside
-            counts[3] += seen
-    return counts[0], counts[1], counts[2], counts[3]
+    points: Float[Tensor, "n 3"], cameras: list[Camera], masks: list[Tensor]
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"]]:
+    """In how many masks each point is, and in how many images."""
+    inside, seen = torch.zeros(len(points)), torch.zeros(len(points))
+    for camera, mask in zip(cameras, masks, strict=True):
+        within, shown = _look_up(points, camera, mask > 0.3)
+        inside += within
+        seen += shown
+    return inside, seen
 
 
 def _look_up(
@@ -177,16 +195,22 @@ def _tightest(
     points: Float[Tensor, "n 3"],
     edge: float,
     all_share: Float[Tensor, " n"],
-    near_share: Float[Tensor, " n"],
     cameras: list[Camera],
     masks: list[Tensor],
     near: list[int],
 ) -> tuple[Bool[Tensor, " n"], float, float]:
-    """The smallest set of voxels that fills the window's masks, or the one that fills them best."""
-    possible = near_share >= _WINDOW_SHARE
-    best: tuple[Bool[Tensor, " n"], float, float] = (possible & (all_share >= SHARES[-1]), SHARES[-1], 0.0)
+    """The smallest set of voxels that fills the window's masks, or the one that fills them best.
+
+    Args:
+        points: voxels.
+        edge: of them.
+        all_share: of all masks that each is in; 0 where the window excludes it.
+        cameras, masks: all.
+        near: those of the window.
+    """
+    best: tuple[Bool[Tensor, " n"], float, float] = (all_share >= SHARES[-1], SHARES[-1], 0.0)
     for share in SHARES:
-        occupied = possible & (all_share >= share)
+        occupied = all_share >= share
         coverage = _coverage(points[occupied], edge, [cameras[i] for i in near], [masks[i] for i in near])
         if coverage > best[2]:
             best = (occupied, share, coverage)
@@ -205,7 +229,7 @@ def _coverage(points: Tensor, edge: float, cameras: list[Camera], masks: list[Te
         # At a size at which a voxel covers about a pixel, and no larger than the mask.
         factor = max(1.0, float(camera.K[0, 0]) * edge / float(depth.median().clamp_min(1e-6)))
         height, width = max(1, int(camera.height / factor)), max(1, int(camera.width / factor))
-        small = torch.nn.functional.interpolate(mask[None, None], size=(height, width), mode="area")[0, 0] > 0.9
+        small = torch.nn.functional.interpolate(mask[None, None], size=(height, width), mode="area")[0, 0] > 0.5
         column = (pixels[:, 0] * width / camera.width).floor().long()
         row = (pixels[:, 1] * height / camera.height).floor().long()
         ok = (depth > 0) & (column >= 0) & (column < width) & (row >= 0) & (row < height)
