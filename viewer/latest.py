@@ -12,6 +12,7 @@ import logging
 import threading
 from collections.abc import Callable
 
+from recon4d.core import Recon4dError
 from recon4d.viewer import threads
 
 _log = logging.getLogger(__name__)
@@ -49,6 +50,9 @@ class Latest:
         while self._wanted():
             try:
                 self._work()
+            except Recon4dError as error:
+                # The hand may hold what another client has just deleted; letting go says so, once.
+                _log.debug("nothing to show: %s", error)
             except Exception:  # what is asked next must still be done
                 _log.exception("what follows the hand failed")
 

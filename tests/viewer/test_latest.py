@@ -6,6 +6,7 @@ import threading
 
 import pytest
 
+from recon4d.core import InputError
 from recon4d.viewer.latest import Latest
 from tests.viewer.browser import until
 
@@ -75,3 +76,21 @@ def test_it_can_be_asked_again_after_it_failed(caplog: pytest.LogCaptureFixture)
     latest.ask()
     until(lambda: len(done) == 2, "the second")
     assert "torn" in caplog.text
+
+
+def test_what_cannot_be_made_any_more_is_no_error(caplog: pytest.LogCaptureFixture):
+    """The hand may hold what somebody else has just deleted."""
+    done: list[int] = []
+
+    def work() -> None:
+        done.append(1)
+        raise InputError("selection", expected="something that is selected", got="nothing", fix="select")
+
+    latest = Latest(work)
+    latest.ask()
+    until(lambda: len(done) == 1, "the first")
+    latest.drop()
+    latest.ask()
+    until(lambda: len(done) == 2, "the second")
+    latest.drop()
+    assert not caplog.records
