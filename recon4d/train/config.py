@@ -1,6 +1,7 @@
 """Settings of a fit: one plain record, and three presets of it.
 
-They are those for one camera that moves steadily; `suited.py` makes motion freer where cameras jump.
+They are those for one camera that moves steadily and was solved; `suited.py` changes them where cameras are known, or
+jump.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ class Rates:
     colors: float = 5e-3
     skinning: float = 1e-2
     bone_radii: float = 2e-3
-    motion_rotations: float = 4e-3
-    motion_translations: float = 2e-3
+    motion_rotations: float = 2e-3
+    motion_translations: float = 1e-3
     camera_rotations: float = 2e-4
     camera_translations: float = 2e-4
     focal: float = 1e-4

@@ -33,7 +33,7 @@ _SETTLING = {"centers", "log_scales", "rotations_wxyz", *MOTION, *CAMERA_NAMES, 
 # While motion is learned alone, shapes wait and motion hurries.
 _SHAPE = {"centers", "log_scales", "rotations_wxyz", "opacity_logits", "skinning", "bone_log_radii"}
 _PATHS = set(MOTION) - _SHAPE
-_WARM_UP_PACE = 1.5
+_WARM_UP_PACE = 3.0
 
 
 class Optimizer:
