@@ -1,7 +1,6 @@
 """Settings of a fit: one plain record, and three presets of it.
 
-They are those for one camera that moves steadily and was solved; `suited.py` changes them where cameras are known, or
-jump.
+They are those for one camera that moves steadily; `suited.py` makes motion freer where cameras jump.
 """
 
 from __future__ import annotations

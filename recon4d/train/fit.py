@@ -111,7 +111,7 @@ def fit(
     frames = load_frames(capture, [factor for _, factor in config.levels])
     fingerprint = capture.fingerprint()
     identity = identity_of(config, fingerprint)
-    config = suited(config, frames, cameras_known=not capture.refine_cameras)
+    config = suited(config, frames)
     if resume and checkpoint is not None and Path(checkpoint).exists():
         state = load_checkpoint(checkpoint, config, identity, device)
     else:

@@ -1,14 +1,10 @@
 """Settings that suit what the cameras tell.
 
-Where cameras are known and move, motion may be learned twice as fast: every view pulls in the right direction.  Where
-they were solved they err, and where they stand still they do not tell depth; motion that follows either too closely
-fits the frames it is shown and misses those between.
-
 A camera that goes slowly around shows a moment from one side, and the next from nearly the same: how something moves
 along the line of sight is then for the regularisers to say, and they must be strong.  Cameras that jump from frame to
 frame (D-NeRF's), or several at a moment, show it from all sides within the time in which it hardly moves.  There strong
-regularisers only keep limbs from following their images, and what does not follow fades; so motion is freer, bones
-are more, and hulls are carved from a shorter time.  Measured in docs/benchmarks.md.
+regularisers only keep limbs from following their images, and what does not follow fades; so motion is freer and
+learned faster, bones are more, and hulls are carved from a shorter time.  Measured in docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -21,36 +17,24 @@ import torch
 from recon4d.train.config import FitConfig
 from recon4d.train.frames import Frames
 
-_STILL_DEGREES, _JUMP_DEGREES = (
-    0.5,
-    20.0,
-)  # between neighbouring frames' views; a whole turn in 100 frames is 3.6 degrees a frame
+_JUMP_DEGREES = 20.0  # between neighbouring frames' views; a whole turn in 100 frames is 3.6 degrees a frame
 _HULL_WINDOW = 0.05
-_FASTER = 2.0
 
 
-def suited(config: FitConfig, frames: Frames, *, cameras_known: bool) -> FitConfig:
-    """The settings for known cameras, and for such as jump.
-
-    Args:
-        config: for one camera that moves steadily and was solved.
-        frames: that are fitted.
-        cameras_known: whether their cameras may be relied upon.
-    """
-    jump = jump_degrees(frames)
-    if cameras_known and jump > _STILL_DEGREES:
-        turns, shifts = config.rates.motion_rotations, config.rates.motion_translations
-        faster = replace(config.rates, motion_rotations=_FASTER * turns, motion_translations=_FASTER * shifts)
-        config = replace(config, rates=faster)
-    if jump < _JUMP_DEGREES:
+def suited(config: FitConfig, frames: Frames) -> FitConfig:
+    """The settings for cameras that jump, where they do; else the same."""
+    if jump_degrees(frames) < _JUMP_DEGREES:
         return config
-    weights, bones = config.weights, math.ceil(1.5 * config.bones)
+    weights, rates, bones = config.weights, config.rates, math.ceil(1.5 * config.bones)
     return replace(
         config,
         hull_window=min(config.hull_window, _HULL_WINDOW),
         bones=bones,
         bones_at_first=min(2 * config.bones_at_first, bones),
         weights=replace(weights, rigidity=0.1 * weights.rigidity, acceleration=0.05 * weights.acceleration, rank=0.0),
+        rates=replace(
+            rates, motion_rotations=2 * rates.motion_rotations, motion_translations=2 * rates.motion_translations
+        ),
     )
 
 
