@@ -168,7 +168,8 @@ def measure(
     for index, kept_out in order[len(frames) :]:
         frames.append(_scored(scene, capture, cameras[index], index, kept_out))
         progress(len(frames), len(order))
-        parts.keep("frames", rows=np.array([_as_row(frame) for frame in frames]))
+        if parts.due:
+            parts.keep("frames", rows=np.array([_as_row(frame) for frame in frames]))
     means = [_means([frame for frame in frames if frame.kept_out == group]) for group in (True, False)]
     width, height = capture.images[0].shape[1], capture.images[0].shape[0]
     ground = "the subject on white" if capture.background == "none" else "the whole picture"

@@ -7,7 +7,6 @@ they are many, exports are removed, and so many files are brought in and no more
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import gc
 import random
 import shutil
@@ -18,6 +17,7 @@ import msgspec
 import trimesh
 
 from recon4d.core import Recon4dError
+from recon4d.core.memory import return_freed_memory
 from recon4d.editors import Recolor
 from recon4d.editors.history import SetStack
 from recon4d.viewer.look import MODES
@@ -75,7 +75,7 @@ class Artist:
         await asyncio.to_thread(self.session.attempt, lambda: self.session.project.do(SetStack(())))
         await asyncio.sleep(3.0)
         gc.collect()
-        ctypes.CDLL(None).malloc_trim(0)
+        return_freed_memory()
 
     async def send(self, **message: Any) -> None:
         """Send one message of the page."""
