@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recon4d.core.memory import keep_little_memory
-from recon4d.viewer import commands
+from recon4d.viewer import commands, threads
 from recon4d.viewer.access import check_host
 from recon4d.viewer.frames import DEFAULT_BYTES
+from recon4d.viewer.page import branded
 from recon4d.viewer.panels.window import Window
+from recon4d.viewer.poster import Poster
 from recon4d.viewer.project import Project
 from recon4d.viewer.server import Server, check_port
 from recon4d.viewer.session import Session
@@ -54,8 +56,10 @@ class Viewer:
         check_host(host), check_port(port)
         keep_little_memory()
         self.shared = Shared(project, input_path, memory, lambda: self.link)
-        self.server = Server(host, port, shown(title), self.shared.transfers)
+        self.poster = Poster(project)
+        self.server = Server(host, port, shown(title), self.shared.transfers, self._page)
         self._prepare(self.server.viser)
+        threads.begin(self._page)  # so that the picture is there before somebody comes
 
     @property
     def link(self) -> str:
@@ -77,6 +81,9 @@ class Viewer:
         for session in list(self.sessions.values()):
             session.go_to(self.shared.space.page_camera(self.project.view.cameras[0]))
 
+    def _page(self) -> bytes:
+        return branded(self.poster.html(self.shared.space))
+
     def _prepare(self, server: viser.ViserServer) -> None:
         server.gui.configure_theme(show_logo=False, show_share_button=False, brand_color=(214, 106, 38))
         self._stand(server)
@@ -95,7 +102,7 @@ class Viewer:
         self.sessions[client.client_id] = session
         session.start()
         # The page gets its controls in one piece, when all of them listen: what is done at once is not lost.
-        with client.atomic():
+        with session.upkeep, client.atomic():
             window = self.windows[client.client_id] = Window(session)
             commands.register(session, window)
         if self._stopped:  # meanwhile

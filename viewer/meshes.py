@@ -26,6 +26,7 @@ class MeshCache:
     def __init__(self) -> None:
         self._made: OrderedDict[int, Made] = OrderedDict()
         self._lock = threading.Lock()
+        self._making = threading.Lock()  # one at a time: a mesh takes all cores
 
     def is_made(self, layer: Layer) -> bool:
         """Whether the mesh of a layer is there."""
@@ -38,12 +39,22 @@ class MeshCache:
             InputError: the surfels make no surface.
         """
         key = identity(layer.field)
-        with self._lock:  # one at a time: a mesh takes all cores
-            made = self._made.pop(key, None)
-            if made is None:
-                mesh = canonical_mesh(layer.field.canonical, MeshSettings(FACES, closed=layer.kind == "object"))
-                made = (mesh, anchor(layer.field, mesh))
-            self._made[key] = made
-            while len(self._made) > _KEPT:
-                self._made.popitem(last=False)
+        if (known := self._known(key)) is not None:
+            return known
+        with self._making:
+            if (known := self._known(key)) is not None:  # somebody has made it meanwhile
+                return known
+            mesh = canonical_mesh(layer.field.canonical, MeshSettings(FACES, closed=layer.kind == "object"))
+            made = (mesh, anchor(layer.field, mesh))
+            with self._lock:
+                self._made[key] = made
+                while len(self._made) > _KEPT:
+                    self._made.popitem(last=False)
+            return made
+
+    def _known(self, key: int) -> Made | None:
+        with self._lock:
+            made = self._made.get(key)
+            if made is not None:
+                self._made.move_to_end(key)
             return made

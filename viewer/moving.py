@@ -58,16 +58,18 @@ class Gizmo:
             InputError: nothing is selected.
         """
         self.session.selecting.needed()
-        self.active, self.turns = True, turns
-        self.refresh()
+        with self.session.upkeep:
+            self.active, self.turns = True, turns
+            self.refresh()
 
     def hide(self) -> None:
         """Take the gizmo away."""
-        self.active = False
-        self.refresh()
+        with self.session.upkeep:
+            self.active = False
+            self.refresh()
 
     def refresh(self) -> None:
-        """Put the gizmo where the selection is now."""
+        """Put the gizmo where the selection is now; the session's upkeep is held."""
         if self._handle is not None:
             self._handle.remove()
             self._handle = None
@@ -103,34 +105,37 @@ class Gizmo:
         points = selected_points(self.session)
         return None if points is None else points.mean(0).double().numpy()
 
-    def _pose(self) -> tuple[np.ndarray, np.ndarray]:
+    def _pose(self, handle: Any) -> tuple[np.ndarray, np.ndarray]:
         """Shift in the world, and turn as an axis times degrees, since the gizmo was put there."""
         space = self.session.shared.space
-        shift = space.to_world(np.asarray(self._handle.position, dtype=np.float64)) - self._pivot
-        turn = quaternion.log(quaternion.normalize(torch.as_tensor(np.asarray(self._handle.wxyz, dtype=np.float64))))
+        shift = space.to_world(np.asarray(handle.position, dtype=np.float64)) - self._pivot
+        turn = quaternion.log(quaternion.normalize(torch.as_tensor(np.asarray(handle.wxyz, dtype=np.float64))))
         return shift, np.degrees(turn.numpy())
 
     async def _moved(self, event: Any) -> None:
         # On the page's own event loop, so that the end of a drag comes last; what takes time goes elsewhere.
-        if event.client is None or self._handle is None:
+        handle = self._handle
+        if event.client is None or handle is None:
             return
         if event.phase == "end":
             threads.begin(self.session.attempt, self._let_go)
         else:
-            self._dragged_to = self._pose()
+            self._dragged_to = self._pose(handle)
             self._previews.ask()
 
     def _preview(self) -> None:
         """Show what the drag would do so far."""
-        if self._dragged_to is not None:
-            self.session.preview(self._edit(*self._dragged_to, 1.0))
+        dragged = self._dragged_to
+        if dragged is not None:
+            self.session.preview(self._edit(*dragged, 1.0))
 
     def _let_go(self) -> None:
         self._previews.drop()
         self._dragged_to = None
-        if self._handle is None:
+        handle = self._handle
+        if handle is None:
             return
-        shift, turn = self._pose()
+        shift, turn = self._pose(handle)
         self.session.preview(None)
         if np.linalg.norm(shift) > 1e-9 or np.linalg.norm(turn) > 1e-6:
             self.session.project.add(self._edit(shift, turn, 1.0))

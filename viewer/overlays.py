@@ -119,7 +119,8 @@ class Meshes:
             notice.remove()
             self._making.release()
         if all(session.shared.meshes.is_made(layer) for layer in layers):
-            self.refresh()
+            with session.upkeep:
+                self.refresh()
 
     def _show(self, layers: list[Layer]) -> None:
         session, space = self.session, self.session.shared.space

@@ -1,6 +1,6 @@
 """The page that browsers get: viser's own, under our name, with files that can be dropped on it.
 
-Does NOT hold anything of a scene: all of that comes over the socket.
+Does NOT know scenes: what is seen of one before the socket is open is given.
 """
 
 from __future__ import annotations
@@ -46,10 +46,22 @@ addEventListener("drop", (event) => {
 """
 
 
+def branded(poster: str = "") -> bytes:
+    """The page as it is sent.
+
+    Args:
+        poster: HTML of what is seen until the program of the page runs.
+    """
+    before, after = _parts()
+    return before + poster.encode() + after
+
+
 @cache
-def branded() -> bytes:
-    """The page as it is sent."""
+def _parts() -> tuple[bytes, bytes]:
+    """viser's page, before and after the end of its body."""
     text = files("viser").joinpath("client", "build", "index.html").read_text(encoding="utf-8")
     text = text.replace("<title>Viser</title>", f"<title>{TITLE}</title>", 1)
     head, mark, rest = text.partition("</head>")
-    return (head + _KEYS + _DROP + mark + rest).encode()
+    # The program is held in an attribute and in strings of the head, so the body ends where it is said last.
+    body, end, tail = rest.rpartition("</body>")
+    return (head + _KEYS + _DROP + mark + body).encode(), (end + tail).encode()

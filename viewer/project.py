@@ -93,9 +93,7 @@ class Project:
         Raises:
             InputError: they cannot be made, or not be saved; nothing has changed then.
         """
-        with self._lock:
-            self.do(Add(edits))
-            return self.stack.edits[-1]
+        return self._do(Add(edits)).edits[-1]
 
     def do(self, operation: Operation) -> None:
         """Make an operation on the stack, which undo takes back.
@@ -103,12 +101,7 @@ class Project:
         Raises:
             InputError: it cannot be made, or not be saved; nothing has changed then.
         """
-
-        def change(history: History) -> History | None:
-            after = history.do(operation)
-            return None if after.stack == history.stack else after
-
-        self._change(change, lambda journal: journal.do(operation))
+        self._do(operation)
 
     def undo(self) -> None:
         """Take the last operation back; InputError where there is none."""
@@ -158,18 +151,28 @@ class Project:
             self._view = self._seen()
         self._tell()
 
-    def _change(self, change: Callable[[History], History | None], save: Callable[[Journal], object]) -> None:
+    def _do(self, operation: Operation) -> EditStack:
+        def change(history: History) -> History | None:
+            after = history.do(operation)
+            return None if after.stack == history.stack else after
+
+        return self._change(change, lambda journal: journal.do(operation))
+
+    def _change(self, change: Callable[[History], History | None], save: Callable[[Journal], object]) -> EditStack:
+        """The stack after a change; listeners are told when other threads may make the next one already."""
         try:
             with self._lock:
                 after = change(self.history)
                 if after is None:
-                    return
+                    return self.stack
                 self._step(after, save)
+                stack = self.stack
         except EditsChangedError:
             self.conflict = True
             self._tell()  # all windows offer to reload
             raise
         self._tell()
+        return stack
 
     def _step(self, after: History, save: Callable[[Journal], object]) -> None:
         state = self._evaluated(after.stack)

@@ -31,7 +31,6 @@ from websockets.http11 import Request, Response
 from recon4d.core import InputError
 from recon4d.viewer.access import Access
 from recon4d.viewer.gate import MAX_MESSAGE, Gate, RefusedError
-from recon4d.viewer.page import branded
 from recon4d.viewer.transfers import Transfers
 
 MAX_CLIENTS = 16
@@ -69,17 +68,18 @@ class Server:
         port: port, or the next free one; 0 lets the system choose.
         label: shown at the top of the page.
         transfers: the account of what browsers send.
+        page: makes the page that invited browsers get; called in a thread of its own.
 
     Attributes:
         viser: the server itself.
         access: makes links.
     """
 
-    def __init__(self, host: str, port: int, label: str, transfers: Transfers) -> None:
+    def __init__(self, host: str, port: int, label: str, transfers: Transfers, page: Callable[[], bytes]) -> None:
         # A browser may leave at any moment: that a message no longer reaches it is no news.
         warnings.filterwarnings("ignore", message="Queued a .* on a closed connection", category=UserWarning)
         self.access = Access(host, port)
-        self._transfers = transfers
+        self._transfers, self._page = transfers, page
         self._connected = 0
         with _BUILDING, _wrapped(self._serve), contextlib.redirect_stdout(io.StringIO()):
             self.viser = viser.ViserServer(host=host, port=port, label=label, verbose=False)
@@ -103,7 +103,7 @@ class Server:
             self.access.port = bound[0].getsockname()[1]
             yield server
 
-    def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
+    async def _answer(self, connection: ServerConnection, request: Request) -> Response | None:
         """The answer to a request for a page; None lets a socket be opened."""
         upgrade = request.headers.get("Upgrade", "").lower() == "websocket"
         refusal = self.access.refusal(request.headers, upgrade=upgrade)
@@ -121,7 +121,7 @@ class Server:
             return None
         if urlsplit(request.path).path not in ("/", "/index.html"):
             return _response(HTTPStatus.NOT_FOUND, "There is no such page.", "text/plain; charset=utf-8")
-        return _response(HTTPStatus.OK, branded(), "text/html; charset=utf-8")
+        return _response(HTTPStatus.OK, await asyncio.to_thread(self._page), "text/html; charset=utf-8")
 
     def _guarded(self, handler: Callable[[ServerConnection], Any]) -> Callable[[ServerConnection], Any]:
         """A handler of sockets whose messages pass the gate, and which a bad client cannot end with an error."""

@@ -66,6 +66,9 @@ class Session:
         self.on_selection: list[Callable[[], None]] = []
         self._previewed: SceneView | None = None
         self.comparing: Callable[[], None] | None = None  # draws in place of the stage while frames are compared
+        # Held while anything beside the pictures is brought up to date: changes come from many threads, and what two
+        # of them take away and put up at once is taken away twice.  Whoever holds it waits for nothing.
+        self.upkeep = threading.RLock()
         self._wake = threading.Event()
         self._dirty = True
         self._closed = False
@@ -113,8 +116,7 @@ class Session:
     def set_look(self, **values: Any) -> None:
         """Look at the scene in another way."""
         self.look = replace(self.look, **values)
-        for refresh in self.on_look:
-            refresh()
+        self._refresh(self.on_look)
         self.changed()
 
     def preview(self, edit: Edit | None) -> None:
@@ -129,8 +131,7 @@ class Session:
 
     def time_changed(self) -> None:
         """The clock was set, started or stopped."""
-        for refresh in self.on_time:
-            refresh()
+        self._refresh(self.on_time)
         self.changed()
 
     def camera(self, width: int | None = None, height: int | None = None) -> Camera:
@@ -197,9 +198,14 @@ class Session:
 
     # -------------------------------------------------------------------------------------------------------- inside
 
+    def _refresh(self, *kinds: list[Callable[[], None]]) -> None:
+        with self.upkeep:
+            for kind in kinds:
+                for refresh in kind:
+                    refresh()
+
     def _selection_changed(self) -> None:
-        for refresh in self.on_selection:
-            refresh()
+        self._refresh(self.on_selection)
         self.changed()
 
     def _project_changed(self) -> None:
@@ -208,11 +214,9 @@ class Session:
         if not np.array_equal(times, self.playback.frame_times):  # edits of time make the clip longer or shorter
             self.playback.frame_times = times
             self.playback.seek(self.playback.time)
-            for refresh in self.on_time:
-                refresh()
+            self._refresh(self.on_time)
         self.selecting.refresh()
-        for refresh in (*self.on_change, *self.on_selection):
-            refresh()
+        self._refresh(self.on_change, self.on_selection)
         self.changed()
 
     async def _on_camera(self, _: viser.CameraHandle) -> None:
@@ -254,8 +258,7 @@ class Session:
         now = time.monotonic()
         if now - self._told_at > _TELL or not self.playback.playing:
             self._told_at = now
-            for refresh in self.on_time:
-                refresh()
+            self._refresh(self.on_time)
 
     def _look(self, now: float) -> None:
         rests = now - self._moved_at >= REST
@@ -276,8 +279,7 @@ class Session:
                 self.stage.exact_shown.clear()
                 self.stage.picture_sent.clear()
                 self.stage.wish_exact(*self._shown_now())
-            for refresh in self.on_look:
-                refresh()
+            self._refresh(self.on_look)
 
     def _show(self) -> None:
         self.stage.show_splats(*self._shown_now())

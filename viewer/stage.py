@@ -14,12 +14,13 @@ import time as clock
 from typing import TYPE_CHECKING
 
 import numpy as np
+from viser import _messages
 
 from recon4d.editors import SceneView
 from recon4d.editors.edited_field import EditedField
 from recon4d.field import IdentityWarp
 from recon4d.scene import Layer
-from recon4d.viewer import exact, splats, threads
+from recon4d.viewer import exact, poster, splats, threads
 from recon4d.viewer.identity import identity
 from recon4d.viewer.look import Look
 from recon4d.viewer.painter import Wish
@@ -53,6 +54,7 @@ class Stage:
         self._backdrop: tuple[float, float, float] | None = None
         self._lock = threading.RLock()
         self._sent = 0
+        self._poster = True  # whether the page may still have the picture that it came with
         self.picture_sent = threading.Event()  # the full picture is on its way
         self.exact_shown = threading.Event()  # the page has it
 
@@ -130,7 +132,13 @@ class Stage:
                 self._set_visible(False)
                 self.client.flush()
                 if full:
+                    self._take_poster_away()
                     self.exact_shown.set()
+
+    def _take_poster_away(self) -> None:
+        if self._poster:
+            self._poster = False
+            self.client._websock_connection.queue_message(_messages.RunJavascriptMessage(poster.TAKE_AWAY))
 
     def _set_visible(self, visible: bool) -> None:
         for node in self._nodes.values():

@@ -87,6 +87,7 @@ class Tools:
         self.on_tool: list[Callable[[], None]] = []
         self._ball: Any = None
         self._line = threading.Lock()
+        self._taking = threading.Lock()  # keys and lists may both take one at once
         self._spots: list[Spot] = []
         self._live = 0.0
         self._drawn: tuple[list[Spot], How | None] = ([], None)
@@ -97,6 +98,12 @@ class Tools:
 
     def take(self, tool: Tool) -> None:
         """Take a tool."""
+        with self._taking:
+            self._change_to(tool)
+        for refresh in self.on_tool:
+            refresh()
+
+    def _change_to(self, tool: Tool) -> None:
         scene = self.session.scene
         if self.tool == "Rectangle":
             scene.remove_rect_select_callback("all")
@@ -111,8 +118,6 @@ class Tools:
                 self._ball.on_drag("left", modifier=modifier)(self._dragged(how))
         elif tool in ("Box", "Ball"):
             self.region.show(tool)
-        for refresh in self.on_tool:
-            refresh()
 
     def finish(self) -> None:
         """Close the polygon that is being drawn, or select what is in the box or ball."""

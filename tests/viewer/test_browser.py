@@ -9,12 +9,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
+from recon4d.core import Camera
 from recon4d.data import scan_video, write_png
 from recon4d.editors import All, load_stack
 from recon4d.viewer import exact
 from recon4d.viewer.moving import selected_points
-from tests.viewer.browser import PICTURES, Window, until
+from tests.viewer.browser import HEIGHT, PICTURES, WIDTH, Window, until
 
 
 def test_it_opens_with_a_picture(fox: Window):
@@ -23,6 +25,33 @@ def test_it_opens_with_a_picture(fox: Window):
     red, green, blue = pixels[y - 3 : y + 4, x - 3 : x + 4].mean((0, 1))
     assert red > blue + 25, (red, green, blue)
     assert not fox.errors
+
+
+def test_there_is_a_picture_before_the_program_of_the_page_runs(fox: Window):
+    held = fox.page.context.browser.new_context(viewport={"width": WIDTH, "height": HEIGHT})
+    try:
+        page = held.new_page()
+        # Without the program that the page unpacks, nothing but the page itself can show something.
+        page.add_init_script("globalThis.DecompressionStream = undefined")
+        page.goto(fox.viewer.link)
+        page.wait_for_url("**/")
+        page.locator("#poster").wait_for()
+        page.screenshot(path=PICTURES / "poster.png")
+        pixels = np.asarray(Image.open(PICTURES / "poster.png").convert("RGB")).astype(int)
+    finally:
+        held.close()
+    session = fox.session
+    page_view = session.shared.space.page_camera(session.project.scene.cameras[0])
+    camera = Camera.look_at(
+        *(session.shared.space.to_world(place).tolist() for place in (page_view.position, page_view.look_at)),
+        up=page_view.up.tolist(),
+        fov_y_degrees=np.degrees(page_view.fov),
+        width=WIDTH,
+        height=HEIGHT,
+    )
+    own = exact.draw(session.project.view, 0.0, camera, session.look).rgb.astype(int)
+    assert np.abs(pixels - own).mean() < 3
+    assert fox.page.locator("#poster").count() == 0  # it has given way to the exact picture
 
 
 def test_it_plays_pauses_and_scrubs(fox: Window):

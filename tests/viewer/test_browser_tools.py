@@ -93,6 +93,34 @@ def test_a_box_and_a_ball_are_moved_to_what_they_select(fox: Window, tool: Tool)
     fox.key("Escape")
 
 
+def test_a_mask_of_the_frame_selects_what_is_bright_in_it(fox: Window, tmp_path: Path):
+    take(fox, "Look")
+    camera = fox.viewer.project.scene.cameras[0]
+    (x, y), _ = (value[0].tolist() for value in camera.project(torch.from_numpy(fox.head())[None].float()))
+    rows, columns = np.mgrid[: camera.height, : camera.width]
+    mask = np.where(np.hypot(columns + 0.5 - x, rows + 0.5 - y) < 20, 255, 0).astype(np.uint8)
+    Image.fromarray(mask).save(tmp_path / "head.png")
+    Image.fromarray(mask[:, :100]).save(tmp_path / "part.png")
+
+    def upload(name: str) -> None:
+        with fox.page.expect_file_chooser() as chooser:
+            fox.button("Upload a mask").click()
+        chooser.value.set_files(tmp_path / name)
+
+    fox.unfold("By a mask of the frame")
+    fox.settled(lambda: upload("head.png"), lambda: len(fox.session.selecting))
+    points = selected_points(fox.session)
+    assert points is not None
+    pixels, _ = camera.project(points.float())
+    assert (np.linalg.norm(pixels.numpy() - [x, y], axis=1) < 23).mean() > 0.97
+    fox.screenshot("masked")
+    count = len(fox.session.selecting)
+    upload("part.png")
+    fox.page.get_by_text("take the mask of a whole frame").first.wait_for()
+    assert len(fox.session.selecting) == count
+    fox.page.get_by_text("By a mask of the frame", exact=True).first.click()
+
+
 @pytest.mark.parametrize("tool", ["Part", "Colour", "Bone", "Object"])
 def test_one_click_selects_more_than_is_under_it(fox: Window, tool: Tool):
     take(fox, tool)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from contextlib import nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,6 +54,7 @@ def session_on(project: Project) -> Any:
     """What forms ask of a session."""
     return SimpleNamespace(
         gui=Page(),
+        upkeep=nullcontext(),
         project=project,
         selecting=Selecting(project, lambda: None),
         playback=Playback(project.view.frame_times.double().numpy(), 0.25),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import struct
+from contextlib import nullcontext
 from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
@@ -27,7 +28,8 @@ def session(folder: Path) -> Any:
     project = Project.open(folder)
     return SimpleNamespace(
         gui=Page(), project=project, playback=Playback(project.view.frame_times.numpy(), 0.25), on_change=[],
-        guarded=lambda action: action, shared=SimpleNamespace(inputs=Inputs(project.scene, folder, None)),
+        upkeep=nullcontext(), guarded=lambda action: action,
+        shared=SimpleNamespace(inputs=Inputs(project.scene, folder, None)),
         told=[], notify=lambda *words, **_: session.told.append(words), client=SimpleNamespace(),
     )  # fmt: skip
 

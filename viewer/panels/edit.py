@@ -97,6 +97,10 @@ class EditPanel:
             self._open(self.kinds[words(kind)])
 
     def _open(self, kind: type[Edit], start: Edit | None = None) -> None:
+        with self.session.upkeep:
+            self._show_form(kind, start)
+
+    def _show_form(self, kind: type[Edit], start: Edit | None) -> None:
         if start is None:
             self._stop_changing(reopen=False)
         self.words.content = escaped(summary_of(kind), 300)

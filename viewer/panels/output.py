@@ -81,6 +81,10 @@ class OutputPanel:
 
     def _offer(self) -> None:
         """Show what can be chosen for the format."""
+        with self.session.upkeep:
+            self._show_options()
+
+    def _show_options(self) -> None:
         if self._fields is not None:
             self._fields.remove()
         gui = self.session.gui
