@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recon4d.core.memory import keep_little_memory
+from recon4d.render import keep_idle_memory
 from recon4d.viewer import commands, threads
 from recon4d.viewer.access import check_host
 from recon4d.viewer.frames import DEFAULT_BYTES
@@ -23,6 +24,8 @@ from recon4d.viewer.text import shown
 
 if TYPE_CHECKING:
     import viser
+
+_IDLE_MEGABYTES = 64  # for the next pictures; what a film took is given back
 
 
 class Viewer:
@@ -55,6 +58,7 @@ class Viewer:
         title = "recon4d" if project.folder is None else f"recon4d \u00b7 {project.folder.name}"
         check_host(host), check_port(port)
         keep_little_memory()
+        keep_idle_memory(_IDLE_MEGABYTES)
         self.shared = Shared(project, input_path, memory, lambda: self.link)
         self.poster = Poster(project)
         self.server = Server(host, port, shown(title), self.shared.transfers, self._page)

@@ -187,6 +187,7 @@ NB_MODULE(_ext, m) {
         "Uninitialised planes [batch, channels, height, width] in memory that is reused when they are dropped.");
   m.def("empty_planes64", &empty_planes<double>, "batch"_a, "channels"_a, "height"_a, "width"_a,
         "The same in double precision.");
+  m.def("keep_idle", &keep_idle, "bytes"_a, "Keep at most so many bytes of dropped planes for the next ones.");
   m.def("kernel_names", &kernel_names, "Names of the single-precision kernels that this processor runs, fastest first.");
   bind_training(m);
   m.attr("MIN_SCALE_PIXELS") = kMinScalePixels;

@@ -15,7 +15,7 @@ namespace recon4d {
 namespace {
 
 constexpr size_t kHugePage = size_t{1} << 21;
-// Idle blocks beyond these are freed, the oldest first.
+// Idle blocks beyond these are freed, the oldest first; of bytes, a program may choose fewer.
 constexpr size_t kMaxIdleBlocks = 6, kMaxIdleBytes = size_t{1} << 30;
 
 // In front of every pooled block; a cache line, so that the block stays aligned.
@@ -26,7 +26,16 @@ struct alignas(64) Header {
 struct Pool {
   std::mutex mutex;
   std::vector<Header*> idle;  // oldest first
-  size_t idle_bytes = 0;
+  size_t idle_bytes = 0, most_bytes = kMaxIdleBytes;
+
+  // With the mutex held.
+  void free_what_is_too_much() noexcept {
+    while (idle.size() > kMaxIdleBlocks || idle_bytes > most_bytes) {
+      idle_bytes -= idle.front()->bytes;
+      std::free(idle.front());
+      idle.erase(idle.begin());
+    }
+  }
 };
 
 // Never destroyed: arrays may outlive every other static object when the interpreter exits.
@@ -77,11 +86,14 @@ void give_back_pooled(void* memory) noexcept {
     return;
   }
   p.idle_bytes += h->bytes;
-  while (p.idle.size() > kMaxIdleBlocks || p.idle_bytes > kMaxIdleBytes) {
-    p.idle_bytes -= p.idle.front()->bytes;
-    std::free(p.idle.front());
-    p.idle.erase(p.idle.begin());
-  }
+  p.free_what_is_too_much();
+}
+
+void keep_idle(size_t bytes) noexcept {
+  Pool& p = pool();
+  std::lock_guard<std::mutex> lock(p.mutex);
+  p.most_bytes = bytes;
+  p.free_what_is_too_much();
 }
 
 }  // namespace recon4d

@@ -13,4 +13,7 @@ void* allocate_aligned(size_t bytes);
 void* take_pooled(size_t bytes);
 void give_back_pooled(void* memory) noexcept;
 
+// Keep at most so many bytes of idle blocks from now on; what lies beyond is freed at once.
+void keep_idle(size_t bytes) noexcept;
+
 }  // namespace recon4d

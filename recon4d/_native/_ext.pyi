@@ -87,6 +87,9 @@ def empty_planes32(batch: int, channels: int, height: int, width: int) -> Annota
 def empty_planes64(batch: int, channels: int, height: int, width: int) -> Annotated[torch.Tensor, dict(dtype='float64', shape=(None, None, None, None))]:
     """The same in double precision."""
 
+def keep_idle(bytes: int) -> None:
+    """Keep at most so many bytes of dropped planes for the next ones."""
+
 def kernel_names() -> list[str]:
     """
     Names of the single-precision kernels that this processor runs, fastest first.

@@ -9,3 +9,4 @@ from recon4d.render.api import available_backends as available_backends
 from recon4d.render.api import raise_bad_values as raise_bad_values
 from recon4d.render.api import rasterize as rasterize
 from recon4d.render.backends import SlowBackendWarning as SlowBackendWarning
+from recon4d.render.backends import keep_idle_memory as keep_idle_memory

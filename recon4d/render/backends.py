@@ -65,6 +65,26 @@ def available_backends() -> dict[str, tuple[bool, str]]:
     return {name: _state(name) for name in BACKENDS}
 
 
+def keep_idle_memory(megabytes: int) -> None:
+    """Keep at most so much memory of dropped pictures, and as much of what drawing needed, for the next ones.
+
+    The `cpu` backend reuses memory, because fresh pages cost time; what a long film took would otherwise stay with a
+    program that draws small pictures afterwards.  The bound, 1024 at first, is the whole process's.
+
+    Args:
+        megabytes: 0 keeps nothing but what drew the last picture.
+
+    Raises:
+        InputError: a negative number.
+    """
+    if megabytes < 0:
+        raise InputError("megabytes", expected="0 or more", got=str(megabytes), fix="64 suits a viewer")
+    if _native.available:
+        from recon4d.render import cpu
+
+        cpu.keep_idle(megabytes << 20)
+
+
 def load_backend(name: str, device: torch.device) -> Backend:
     """The module that draws tensors of `device`.
 

@@ -31,6 +31,7 @@ POOL_SIZE = 8
 _kernels: str | None = None
 _pool: list[Workspace] = []
 _pool_lock = threading.Lock()
+_most_idle_bytes = 1 << 30
 
 
 def use_kernels(name: str | None) -> None:
@@ -52,6 +53,21 @@ def use_kernels(name: str | None) -> None:
 def kernel_names() -> list[str]:
     """The single-precision instruction sets that this processor runs, fastest first."""
     return list(_ext.kernel_names())
+
+
+def keep_idle(most_bytes: int) -> None:
+    """Keep at most so many bytes of planes and of workspaces; see `backends.keep_idle_memory`."""
+    global _most_idle_bytes
+    _ext.keep_idle(most_bytes)
+    with _pool_lock:
+        _most_idle_bytes = most_bytes
+        _forget_idle()
+
+
+def _forget_idle() -> None:
+    """Drop the workspaces that are too many, the longest idle first, but not the last one; the lock is held."""
+    while len(_pool) > POOL_SIZE or (len(_pool) > 1 and sum(one.bytes for one in _pool) > _most_idle_bytes):
+        del _pool[0]
 
 
 def last_workspace() -> Workspace:
@@ -86,8 +102,9 @@ class Lease:
         if workspace is None:
             return
         with _pool_lock:
-            if len(_pool) < POOL_SIZE and self.kernels == _kernels:
+            if self.kernels == _kernels:
                 _pool.append(workspace)
+                _forget_idle()
 
 
 def rasterize_batch(

@@ -70,12 +70,19 @@ class Artist:
             await asyncio.to_thread(self.session.attempt, lambda: self.session.project.do(SetStack(())))
 
     async def rest(self) -> None:
-        """Take all edits back and wait, so that what memory is measured by is one scene and not the luck of edits."""
+        """Take all back and wait, so that what memory is measured by is one scene and one look, and not luck."""
         await self._tidy()
-        await asyncio.to_thread(self.session.attempt, lambda: self.session.project.do(SetStack(())))
+        await asyncio.to_thread(self.session.attempt, self._plain)
         await asyncio.sleep(3.0)
         gc.collect()
         return_freed_memory()
+
+    def _plain(self) -> None:
+        session = self.session
+        session.project.do(SetStack(()))
+        session.playback.playing = False
+        session.selecting.clear()
+        session.set_look(mode="Colour")
 
     async def send(self, **message: Any) -> None:
         """Send one message of the page."""
