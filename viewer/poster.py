@@ -33,7 +33,7 @@ TAKE_AWAY = "document.getElementById('poster')?.remove()"
 # The picture lies over the canvas and under the panels, as large as the canvas, once that is there, and goes when the
 # canvas has the exact one, or when somebody begins to do something.
 _PAGE = """
-<img id="poster" alt="" src="data:image/jpeg;base64,{content}"
+<img id="poster" alt="" elementtiming="poster" src="data:image/jpeg;base64,{content}"
   style="position:fixed;left:0;top:0;width:100vw;height:100vh;object-fit:cover;z-index:1;pointer-events:none">
 <script>
 (() => {{

@@ -77,12 +77,12 @@ class Window:
         self.errors: list[str] = []
         page.set_default_timeout(PATIENCE * 1000)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
-        self.first_frame = self.opened = 0.0
+        self.began = self.first_frame = self.opened = 0.0
         self.open()
 
     def open(self, link: str | None = None) -> None:
         """Open the page, and wait for its panels and the first exact picture."""
-        begun = time.monotonic()
+        begun, self.began = time.monotonic(), time.time()
         self.page.goto(self.viewer.link if link is None else link)
         until(lambda: self.session.stage._nodes, "the first splats")
         self.first_frame = time.monotonic() - begun
