@@ -76,88 +76,88 @@ __global__ void __launch_bounds__(kTileThreads) backward_kernel(Scene<T> a, cons
   const T min_transmittance = a.limits.min_transmittance;
   const Upstream<T, kChannels> g = prepare_pixel<T, kChannels>(a, p, out, up, pixel_sums);
   T transmittance = p.inside ? T(1) : T(0), remaining = g.remaining;
+  // After the reductions each sum of the geometry is in two lanes, one of them even, and each of a channel in at least two:
+  // even lanes add the former and odd lanes the latter, in one request to memory for all.
+  const bool odd = p.lane % 2;
+  const int channel_of_lane = p.lane / (32 / kPadded);
+  const bool adds = !odd || (p.lane % (32 / kPadded) == 1 && channel_of_lane < a.channels);
+  T* const mine = gradients + (odd ? kGeometrySums + channel_of_lane : p.lane / (32 / kGeometrySums));
 
   walk_tile(
       p, records, boxes, bin, stage, [&] { return min_transmittance < transmittance; },
       [&](const Record<T>& s) {
         const Visit<T> h = visit(s, p.x, p.y, a.limits.near_plane);
-        const T rho = minimum(h.rho3, h.rho2);
+        const T rho = least(h.rho3, h.rho2);
         const bool hit = rho <= s.cut && min_transmittance < transmittance;
         if (!__any_sync(kWholeWarp, hit)) return;
-        T sums[kGeometrySums], color_sums[kPadded];
+        // Lanes that are not hit go along with a weight of zero, of which every sum below is a multiple: all that it is
+        // multiplied with is finite, because visit() bounds what a pixel far from the surfel sees of it.
+        const T raw = exponential2(s.log2_opacity - rho);
+        const T alpha = hit ? least(raw, a.limits.alpha_max) : T(0);
+        const T weight = alpha * transmittance, left = transmittance - weight;
+        const T z = s.mz * h.depth_den_inverse, inverse_z = h.depth_den * s.mz_inverse, shifted = inverse_z - g.shift;
+        // q: what the loss gains per unit of this surfel's weight.
+        T q = g.constant;
+        if (kChannels == 3) {
+          q = fma(g.color[0], s.red, q);
+          q = fma(g.color[1], s.green, q);
+          q = fma(g.color[2], s.blue, q);
+        } else {
+          const T* features =
+              a.features.of(p.frame) + static_cast<int64_t>(s.slot % static_cast<uint32_t>(a.count)) * a.channels;
 #pragma unroll
-        for (int k = 0; k < kGeometrySums; ++k) sums[k] = T(0);
-#pragma unroll
-        for (int k = 0; k < kPadded; ++k) color_sums[k] = T(0);
-        if (hit) {
-          const T raw = exponential2(s.log2_opacity - rho);
-          const T alpha = minimum(raw, a.limits.alpha_max);
-          const T weight = alpha * transmittance, left = transmittance - weight;
-          const T z = s.mz * h.depth_den_inverse, inverse_z = h.depth_den * s.mz_inverse, shifted = inverse_z - g.shift;
-          // q: what the loss gains per unit of this surfel's weight.
-          T q = g.constant;
-          if (kChannels == 3) {
-            q = fma(g.color[0], s.red, q);
-            q = fma(g.color[1], s.green, q);
-            q = fma(g.color[2], s.blue, q);
-          } else {
-            const T* features =
-                a.features.of(p.frame) + static_cast<int64_t>(s.slot % static_cast<uint32_t>(a.count)) * a.channels;
-#pragma unroll
-            for (int c = 0; c < kChannels; ++c)
-              if (c < a.channels) q = fma(g.color[c], features[c], q);
-          }
-          q = fma(g.nx, s.nx, q);
-          q = fma(g.ny, s.ny, q);
-          q = fma(g.nz, s.nz, q);
-          q = fma(g.depth, z, q);
-          const T slope = g.d1 * shifted;
-          q = fma(shifted, slope - g.d2, q);
-
-          const T gain = weight * q;
-          remaining = remaining - gain;
-          // dL/drho = -ln 2 alpha dL/dalpha; nothing flows through a clamped alpha.
-          const T through = T(kLn2) * (alpha * reciprocal(T(1) - alpha) * remaining - gain);
-          const T v_rho = raw < a.limits.alpha_max ? through : T(0);
-          const T v_rho3 = h.on_disc ? v_rho : T(0), v_rho2 = v_rho - v_rho3;
-          const T gr = v_rho3 * h.den_inverse, gn = gr * h.den_inverse;
-          const bool at_median = T(kMedianTransmittance) < transmittance && left <= T(kMedianTransmittance);
-          const T v_z = fma(weight, g.depth, at_median ? g.median : T(0));
-          const T v_s = weight * (slope + slope - g.d2);
-          const T zr = v_z * h.depth_den_inverse;
-          // Through the depth's denominator; where it is bounded nothing flows.
-          const bool bounded = (s.flags & kSpecial) && !h.on_disc &&
-                               (h.den < T(1 / kLowPassDepthRatio) || h.den > T(kLowPassDepthRatio));
-          const T through_depth = bounded ? T(0) : fma(v_s, s.mz_inverse, -zr * z);
-          const T v_den = fma(T(-2) * gr, h.rho3, through_depth);
-
-          const T gu = gn * h.u, gv = gn * h.v;
-          sums[0] = gu;
-          sums[1] = gv;
-          sums[2] = gu * h.dx;
-          sums[3] = gu * h.dy;
-          sums[4] = gv * h.dx;
-          sums[5] = gv * h.dy;
-          sums[6] = v_den;
-          sums[7] = v_den * h.dx;
-          sums[8] = v_den * h.dy;
-          sums[9] = v_rho2 * h.dx;
-          sums[10] = v_rho2 * h.dy;
-          sums[11] = v_rho;
-          sums[12] = fma(-v_s * inverse_z, s.mz_inverse, zr);
-          sums[13] = weight * g.nx;
-          sums[14] = weight * g.ny;
-          sums[15] = weight * g.nz;
-#pragma unroll
-          for (int c = 0; c < kChannels; ++c) color_sums[c] = weight * g.color[c];
-          transmittance = left;
+          for (int c = 0; c < kChannels; ++c)
+            if (c < a.channels) q = fma(g.color[c], features[c], q);
         }
-        T* gradient = gradients + static_cast<int64_t>(s.slot) * kStride;
-        const T geometry = reduce_scatter<kGeometrySums>(sums, p.lane);
-        if (p.lane % (32 / kGeometrySums) == 0) atomicAdd(gradient + p.lane / (32 / kGeometrySums), geometry);
-        const T channel = reduce_scatter<kPadded>(color_sums, p.lane);
-        const int c = p.lane / (32 / kPadded);
-        if (p.lane % (32 / kPadded) == 0 && c < a.channels) atomicAdd(gradient + kGeometrySums + c, channel);
+        q = fma(g.nx, s.nx, q);
+        q = fma(g.ny, s.ny, q);
+        q = fma(g.nz, s.nz, q);
+        q = fma(g.depth, z, q);
+        const T slope = g.d1 * shifted;
+        q = fma(shifted, slope - g.d2, q);
+
+        const T gain = weight * q;
+        remaining = remaining - gain;
+        // dL/drho = -ln 2 alpha dL/dalpha; nothing flows through a clamped alpha.
+        const T through = T(kLn2) * fma(alpha * reciprocal(T(1) - alpha), remaining, -gain);
+        const T v_rho = raw < a.limits.alpha_max ? through : T(0);
+        const T v_rho3 = h.on_disc ? v_rho : T(0), v_rho2 = v_rho - v_rho3;
+        const T gr = v_rho3 * h.den_inverse, gn = gr * h.den_inverse;
+        const bool at_median = T(kMedianTransmittance) < transmittance && left <= T(kMedianTransmittance);
+        const T v_z = fma(weight, g.depth, at_median ? g.median : T(0));
+        const T v_s = weight * fma(T(2), slope, -g.d2);
+        const T zr = v_z * h.depth_den_inverse;
+        // Through the depth's denominator; where it is bounded nothing flows.
+        T through_depth = fma(v_s, s.mz_inverse, -zr * z);
+        if (s.flags & kSpecial) {
+          const bool bounded = !h.on_disc && (h.den < T(1 / kLowPassDepthRatio) || h.den > T(kLowPassDepthRatio));
+          through_depth = bounded ? T(0) : through_depth;
+        }
+        const T v_den = fma(T(-2) * gr, h.rho3, through_depth);
+
+        const T gu = gn * h.u, gv = gn * h.v;
+        T sums[kGeometrySums] = {gu,
+                                 gv,
+                                 gu * h.dx,
+                                 gu * h.dy,
+                                 gv * h.dx,
+                                 gv * h.dy,
+                                 v_den,
+                                 v_den * h.dx,
+                                 v_den * h.dy,
+                                 v_rho2 * h.dx,
+                                 v_rho2 * h.dy,
+                                 v_rho,
+                                 fma(-v_s * inverse_z, s.mz_inverse, zr),
+                                 weight * g.nx,
+                                 weight * g.ny,
+                                 weight * g.nz};
+        T color_sums[kPadded];
+#pragma unroll
+        for (int c = 0; c < kPadded; ++c) color_sums[c] = c < kChannels ? weight * g.color[c] : T(0);
+        transmittance = left;
+        const T geometry = reduce_scatter<kGeometrySums>(sums, p.lane), channel = reduce_scatter<kPadded>(color_sums, p.lane);
+        if (adds) atomicAdd(mine + static_cast<int64_t>(s.slot) * kStride, odd ? channel : geometry);
       });
 }
 

@@ -23,9 +23,9 @@ __global__ void __launch_bounds__(kTileThreads) forward_kernel(Scene<T> a, const
       p, records, boxes, bin, stage, [&] { return min_transmittance < transmittance; },
       [&](const Record<T>& s) {
         const Visit<T> h = visit(s, p.x, p.y, a.limits.near_plane);
-        const T rho = minimum(h.rho3, h.rho2);
+        const T rho = least(h.rho3, h.rho2);
         if (!(rho <= s.cut && min_transmittance < transmittance)) return;
-        const T alpha = minimum(exponential2(s.log2_opacity - rho), a.limits.alpha_max);
+        const T alpha = least(exponential2(s.log2_opacity - rho), a.limits.alpha_max);
         const T weight = alpha * transmittance, left = transmittance - weight;
         const T z = s.mz * h.depth_den_inverse, inverse_z = h.depth_den * s.mz_inverse;
         // s is measured from the first hit's, or the difference of two close layers would drown in rounding.

@@ -59,15 +59,16 @@ struct Scene {
 constexpr int32_t kSpecial = 1;  // crosses the near plane, or so steep that the depth under the low-pass circle is bounded
 constexpr int32_t kConic = 2;    // the outline is a well-conditioned ellipse: touches() may use it
 
-// What a pixel reads of a surfel; a, b and h as in recon4d/projection.h.  80 bytes in single precision, five loads of 16.
+// What a pixel reads of a surfel; a, b and h as in recon4d/projection.h.  80 bytes in single precision, five loads of 16:
+// the first three tell whether the pixel is hit.
 template <class T>
 struct alignas(16) Record {
   T cx, cy, ax, ay, bx, by, hx, hy;
   T log2_opacity, cut;  // rho in log2 units is a hit up to cut = log2(opacity / alpha_min)
-  T mz, mz_inverse;
-  T nx, ny, nz, red, green, blue;
   int32_t flags;
   uint32_t slot;
+  T mz, mz_inverse;
+  T nx, ny, nz, red, green, blue;
 };
 static_assert(sizeof(Record<float>) == 80, "five 16-byte loads");
 

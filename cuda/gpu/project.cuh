@@ -144,9 +144,9 @@ __global__ void __launch_bounds__(kFlatThreads) project_kernel(Scene<T> a, Proje
     // So steep that the low-pass circle reaches depths that are bounded.
     const T steep_reach = r * T(0.70710678118654752) * square_root(fma(p.hx, p.hx, p.hy * p.hy));
     const bool steep = T(1 - 1 / kLowPassDepthRatio) < steep_reach;
-    Record<T> record = {p.cx,  p.cy,         p.ax,       p.ay,       p.bx,       p.by,    p.hx,    p.hy,    p.log2_opacity,
-                        cut,   p.mz,         T(1) / p.mz, p.normal.x, p.normal.y, p.normal.z, color.x, color.y, color.z,
-                        crossing || steep ? kSpecial : 0, static_cast<uint32_t>(slot)};
+    Record<T> record = {p.cx, p.cy, p.ax, p.ay, p.bx, p.by, p.hx, p.hy,
+                        p.log2_opacity, cut, crossing || steep ? kSpecial : 0, static_cast<uint32_t>(slot),
+                        p.mz, T(1) / p.mz, p.normal.x, p.normal.y, p.normal.z, color.x, color.y, color.z};
     if (!crossing && well_conditioned(record)) record.flags |= kConic;
     out.records[slot] = record;
     out.boxes[slot] = box;

@@ -5,16 +5,36 @@
 
 namespace recon4d::gpu {
 
+// One instruction each, where the library's functions also treat denormal numbers, which do not come up here (what is
+// inverted is far above them, a power that is one is no hit), and NaN, which projection has kept out.
 __device__ inline float reciprocal(float a) {
 #ifdef __CUDA_ARCH__
-  return __fdividef(1.0f, a);
+  float r;
+  asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(a));
+  return r;
 #else
   return 1.0f / a;
 #endif
 }
 __device__ inline double reciprocal(double a) { return 1.0 / a; }
-__device__ inline float exponential2(float a) { return exp2f(a); }
+__device__ inline float exponential2(float a) {
+#ifdef __CUDA_ARCH__
+  float r;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(r) : "f"(a));
+  return r;
+#else
+  return exp2f(a);
+#endif
+}
 __device__ inline double exponential2(double a) { return exp2(a); }
+__device__ inline float least(float a, float b) {
+#ifdef __CUDA_ARCH__
+  return fminf(a, b);
+#else
+  return minimum(a, b);
+#endif
+}
+__device__ inline double least(double a, double b) { return minimum(a, b); }
 
 // rho2 in log2 units per square pixel.
 template <class T>
