@@ -9,8 +9,9 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -66,6 +67,60 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: str | Path, *, may_replace: Callable[[Path], bool]) -> Iterator[Path]:
+    """Give a temporary folder beside `path`; on success it takes the place of `path`, on failure it is removed.
+
+    Folders above that do not exist are made.  A folder with files is replaced only where `may_replace` says so when the
+    new one is whole, and is there again where it cannot be replaced after all.
+
+    Args:
+        path: of the folder.
+        may_replace: whether a folder with files, which is there already, may go.
+
+    Raises:
+        InputError: the folder cannot be made there, or may not be replaced.
+    """
+    # Absolute, because "." has neither a name nor a parent.
+    place = Path(os.path.abspath(path))
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+    except OSError as error:
+        raise InputError(
+            str(path), expected="a place for a folder", got=error.strerror or str(error), fix="choose another place"
+        ) from None
+    try:
+        yield temporary
+        umask = os.umask(0)
+        os.umask(umask)
+        temporary.chmod(0o777 & ~umask)
+        _take_place(temporary, place, may_replace)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _take_place(temporary: Path, place: Path, may_replace: Callable[[Path], bool]) -> None:
+    try:
+        os.rename(temporary, place)  # an empty folder is replaced
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not may_replace(place):
+            raise InputError(
+                str(place),
+                expected="a new or empty folder",
+                got=error.strerror or str(error),
+                fix="choose another place",
+            ) from None
+        old = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+        os.rename(place, old)
+        try:
+            os.rename(temporary, place)
+        except OSError:
+            os.rename(old, place)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def write_bytes(path: str | Path, content: bytes) -> None:

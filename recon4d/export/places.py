@@ -5,16 +5,14 @@ Does NOT know any format.
 
 from __future__ import annotations
 
-import errno
 import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from recon4d.core import InputError
-from recon4d.data.files import atomic_path
+from recon4d.data.files import atomic_folder, atomic_path
 
 _MARK = ".recon4d-export"  # in folders of our making: only those are ever replaced
 
@@ -82,31 +80,6 @@ def staged_folder(path: Path) -> Iterator[Path]:
 
     An earlier export in its place is removed only when the new one is whole.
     """
-    place = Path(os.path.abspath(path))
-    try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-    except OSError as error:
-        raise InputError(
-            str(path), expected="a place for a folder", got=error.strerror or str(error), fix="choose another place"
-        ) from None
-    try:
+    with atomic_folder(path, may_replace=lambda place: (place / _MARK).is_file()) as temporary:
         yield temporary
         (temporary / _MARK).write_text("Made by recon4d export, which may replace this folder.\n")
-        umask = os.umask(0)
-        os.umask(umask)
-        temporary.chmod(0o777 & ~umask)
-        _take_place(temporary, place)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _take_place(temporary: Path, place: Path) -> None:
-    try:
-        os.rename(temporary, place)  # an empty folder is replaced
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not (place / _MARK).is_file():
-            raise
-        old = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-        os.rename(place, old)
-        os.rename(temporary, place)
-        shutil.rmtree(old, ignore_errors=True)

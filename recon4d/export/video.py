@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +18,7 @@ from jaxtyping import UInt16
 
 from recon4d.core import Camera, InputError
 from recon4d.data import View, write_png, write_video
-from recon4d.data.files import write_json
+from recon4d.data.files import atomic_folder, write_json
 from recon4d.data.formats.nerfstudio import write_nerfstudio
 from recon4d.export import camera_paths
 from recon4d.export.pictures import Backend, Progress, Shot, draw, draw_depths, prepare
@@ -210,15 +208,8 @@ def _kind(path: Path, *, overwrite: bool) -> str:
 def _write_folder(
     path: Path, shot: Shot, raw: bool, metres_per_unit: float | None, progress: Progress | None, notes: list[str]
 ) -> None:
-    place = Path(os.path.abspath(path))
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-    except OSError as error:
-        raise InputError(
-            str(path), expected="a place for a folder", got=error.strerror or str(error), fix="choose another place"
-        ) from None
-    try:
+    # That the folder may be replaced was found before anything was drawn.
+    with atomic_folder(path, may_replace=lambda _: True) as temporary:
         pictures = _raw_pictures(temporary, shot, metres_per_unit, progress, notes) if raw else draw(shot, progress)
         views = []
         for i, (picture, camera, time) in enumerate(zip(pictures, shot.cameras, shot.times, strict=True)):
@@ -227,12 +218,6 @@ def _write_folder(
             exact = camera.to("cpu", torch.float64)
             views.append(View(name=name, split="train", image_path=temporary / f"{name}.png", time=time, camera=exact))
         write_nerfstudio(temporary, views)
-        temporary.chmod(0o755)
-        if place.exists():
-            shutil.rmtree(place)
-        os.replace(temporary, place)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _raw_pictures(

@@ -7,8 +7,6 @@ renamed when it is complete.
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -18,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from recon4d.core import Camera, InputError
-from recon4d.data.files import read_json, write_json
+from recon4d.data.files import atomic_folder, read_json, write_json
 from recon4d.data.video import write_video
 from recon4d.synthetic.config import SynthesizeConfig
 from recon4d.synthetic.creatures import CREATURE_NAMES, creature
@@ -87,24 +85,8 @@ def synthesize(config: SynthesizeConfig, out_dir: Path | str, *, progress: Progr
     tell("subject", 0, 1)
     stage = _Stage(config, load_subject(config))
     tell("subject", 1, 1)
-    # Absolute, because "." has neither a name nor a parent.
-    place = Path(os.path.abspath(out))
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
-    except OSError as error:
-        raise InputError(
-            str(out), expected="a place for a folder", got=error.strerror or str(error), fix="choose another place"
-        ) from None
-    try:
-        result = stage.write(temporary, out, tell)
-        temporary.chmod(0o755)
-        if place.exists():
-            shutil.rmtree(place)
-        os.replace(temporary, place)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    return result
+    with atomic_folder(out, may_replace=lambda _: True) as temporary:
+        return stage.write(temporary, out, tell)
 
 
 def _check_target(out: Path, overwrite: bool) -> None:
