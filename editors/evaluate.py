@@ -11,6 +11,7 @@ import os
 import threading
 import weakref
 from collections import OrderedDict
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import torch
@@ -23,7 +24,6 @@ from recon4d.editors.stack import EditStack, fingerprint
 from recon4d.editors.state import State
 from recon4d.editors.store import load_stack
 from recon4d.editors.view import SceneView
-from recon4d.field import Refined
 from recon4d.scene import Scene, load
 
 MAX_CACHED_BYTES = 1 << 30
@@ -130,18 +130,20 @@ def _cache_of(scene: Scene) -> _Cache:
 
 
 def _memory(state: State) -> dict[int, int]:
-    """Bytes by place of the arrays of a state; states share most of them."""
-    held = {}
+    """Bytes by place of the arrays of a state, those of its fields' steps too; states share most of them."""
+    held: dict[int, int] = {}
     for layer in state.layers:
-        field = layer.field
-        refined: Refined | None = field.refined
-        tensors = (
-            *field.canonical.tensors().values(),
-            *field.warp.tensors().values(),
-            *(() if refined is None else refined.tensors().values()),
-            field.ids,
-        )
-        for tensor in tensors:
-            storage = tensor.untyped_storage()
-            held[storage.data_ptr()] = storage.nbytes()
+        _weigh(layer.field, held)
     return held
+
+
+def _weigh(value: object, held: dict[int, int]) -> None:
+    if isinstance(value, torch.Tensor):
+        storage = value.untyped_storage()
+        held[storage.data_ptr()] = storage.nbytes()
+    elif isinstance(value, list | tuple):
+        for one in value:
+            _weigh(one, held)
+    elif is_dataclass(value):
+        for field in fields(value):
+            _weigh(getattr(value, field.name), held)

@@ -18,10 +18,29 @@ constexpr size_t kHugePage = size_t{1} << 21;
 // Idle blocks beyond these are freed, the oldest first; of bytes, a program may choose fewer.
 constexpr size_t kMaxIdleBlocks = 6, kMaxIdleBytes = size_t{1} << 30;
 
+#ifdef __linux__
+size_t huge_size(size_t bytes) { return (bytes + kHugePage - 1) / kHugePage * kHugePage; }
+
+// Whole huge pages, at the address of one.
+void* map_huge(size_t bytes) {
+  const size_t size = huge_size(bytes), room = size + kHugePage;
+  void* mapped = mmap(nullptr, room, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (mapped == MAP_FAILED) throw std::bad_alloc();
+  char* const first = static_cast<char*>(mapped);
+  const size_t before = (kHugePage - reinterpret_cast<uintptr_t>(first) % kHugePage) % kHugePage;
+  if (before) munmap(first, before);
+  munmap(first + before + size, kHugePage - before);
+  madvise(first + before, size, MADV_HUGEPAGE);  // a wish; refusal is harmless
+  return first + before;
+}
+#endif
+
 // In front of every pooled block; a cache line, so that the block stays aligned.
 struct alignas(64) Header {
   size_t bytes;
 };
+
+void release(Header* h) noexcept { free_aligned(h, h->bytes + sizeof(Header)); }
 
 struct Pool {
   std::mutex mutex;
@@ -32,7 +51,7 @@ struct Pool {
   void free_what_is_too_much() noexcept {
     while (idle.size() > kMaxIdleBlocks || idle_bytes > most_bytes) {
       idle_bytes -= idle.front()->bytes;
-      std::free(idle.front());
+      release(idle.front());
       idle.erase(idle.begin());
     }
   }
@@ -47,15 +66,22 @@ Pool& pool() {
 }  // namespace
 
 void* allocate_aligned(size_t bytes) {
-  const bool huge = bytes >= kHugePage;
-  const size_t alignment = huge ? kHugePage : 64;
-  const size_t rounded = (bytes / alignment + 1) * alignment;
-  void* p = nullptr;
-  if (posix_memalign(&p, alignment, rounded) != 0) throw std::bad_alloc();
 #ifdef __linux__
-  if (huge) madvise(p, rounded, MADV_HUGEPAGE);  // a wish; refusal is harmless
+  if (bytes >= kHugePage) return map_huge(bytes);
 #endif
+  void* p = nullptr;
+  if (posix_memalign(&p, 64, (bytes / 64 + 1) * 64) != 0) throw std::bad_alloc();
   return p;
+}
+
+void free_aligned(void* memory, size_t bytes) noexcept {
+#ifdef __linux__
+  if (memory && bytes >= kHugePage) {
+    munmap(memory, huge_size(bytes));
+    return;
+  }
+#endif
+  std::free(memory);
 }
 
 void* take_pooled(size_t bytes) {
@@ -82,7 +108,7 @@ void give_back_pooled(void* memory) noexcept {
   try {
     p.idle.push_back(h);
   } catch (const std::bad_alloc&) {
-    std::free(h);
+    release(h);
     return;
   }
   p.idle_bytes += h->bytes;

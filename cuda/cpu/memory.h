@@ -4,9 +4,12 @@
 
 namespace recon4d {
 
-// Aligned to a cache line at least; released by std::free.  Surfels are visited in no particular order, so arrays beyond a
-// few megabytes ask for huge pages: otherwise every visit misses the address cache as well as the data cache.
+// Aligned to a cache line at least; released by free_aligned with the same number of bytes.  Surfels are visited in no
+// particular order, so arrays beyond a few megabytes ask for huge pages: otherwise every visit misses the address cache as
+// well as the data cache.  Those are mapped for themselves: in a hole of the heap the system would go on filling the huge
+// pages around what is freed.
 void* allocate_aligned(size_t bytes);
+void free_aligned(void* memory, size_t bytes) noexcept;
 
 // Memory that a training loop takes and gives back in every step.  A general allocator returns such blocks to the system
 // and gets them back as fresh, zeroed pages: measured at 7 % of a whole forward and backward pass.  Thread-safe.

@@ -2,7 +2,6 @@
 // is allocated.  Also the host's part of the work: choice of kernels, sorting, binning, threads.
 #pragma once
 #include <cstdint>
-#include <cstdlib>
 #include <memory>
 #include <new>
 #include <string>
@@ -22,7 +21,8 @@ class Buffer {
       const int64_t grown = count + count / 4;
       data_.reset();  // first, or old and new would be held together
       capacity_ = 0;
-      data_.reset(static_cast<T*>(allocate_aligned(static_cast<size_t>(grown) * sizeof(T))));
+      const size_t size = static_cast<size_t>(grown) * sizeof(T);
+      data_ = {static_cast<T*>(allocate_aligned(size)), Free{size}};
       capacity_ = grown;
     }
     return data_.get();
@@ -32,7 +32,8 @@ class Buffer {
 
  private:
   struct Free {
-    void operator()(T* p) const { std::free(p); }
+    size_t size = 0;
+    void operator()(T* p) const noexcept { free_aligned(p, size); }
   };
   std::unique_ptr<T, Free> data_;
   int64_t capacity_ = 0;
