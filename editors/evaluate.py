@@ -27,6 +27,8 @@ from recon4d.editors.view import SceneView
 from recon4d.scene import Scene, load
 
 MAX_CACHED_BYTES = 1 << 30
+_LEAST_CACHED_BYTES = 32 << 20
+_TIMES_BASE = 32  # as much as the scene itself takes: small scenes are evaluated again in no time
 MAX_CACHED_STATES = 128
 _EVERY = 50  # beside the last two, so many edits apart states are kept
 
@@ -58,6 +60,7 @@ def evaluate_state(scene: Scene, stack: EditStack, *, folder: str | os.PathLike[
     done, state = cache.longest(keys)
     if state is None:
         done, state = 0, State.of(scene, place)
+        cache.bound(sum(_memory(state).values()))
     with torch.no_grad():
         for i in range(done, len(enabled)):
             state = apply(enabled[i], state)
@@ -97,6 +100,11 @@ class _Cache:
     def __init__(self) -> None:
         self._states: OrderedDict[bytes, tuple[State, dict[int, int]]] = OrderedDict()
         self._lock = threading.Lock()
+        self._most_bytes = MAX_CACHED_BYTES
+
+    def bound(self, base_bytes: int) -> None:
+        """Hold no more than becomes a scene of that size."""
+        self._most_bytes = min(MAX_CACHED_BYTES, max(_LEAST_CACHED_BYTES, _TIMES_BASE * base_bytes))
 
     def longest(self, keys: list[bytes]) -> tuple[int, State | None]:
         """The state that most of the edits have led to, and how many."""
@@ -112,7 +120,7 @@ class _Cache:
         with self._lock:
             self._states[key] = (state, _memory(state))
             self._states.move_to_end(key)
-            while len(self._states) > MAX_CACHED_STATES or (len(self._states) > 1 and self._bytes() > MAX_CACHED_BYTES):
+            while len(self._states) > MAX_CACHED_STATES or (len(self._states) > 1 and self._bytes() > self._most_bytes):
                 self._states.popitem(last=False)
 
     def _bytes(self) -> int:
