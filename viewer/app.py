@@ -37,6 +37,8 @@ class Viewer:
         port: port, or the next free one; 0 lets the system choose.
         input_path: the film or data set that the scene was made from, for comparisons; looked for where None.
         memory: bytes of packed frames that are kept.
+        sparing: give memory back as soon as it is dropped, for hours of looking; not beside a fit in the same
+            process, which would have to get it anew in every step.
 
     Raises:
         InputError: a wrong host or port.
@@ -50,6 +52,7 @@ class Viewer:
         port: int = 8080,
         input_path: Path | None = None,
         memory: int = DEFAULT_BYTES,
+        sparing: bool = True,
     ) -> None:
         self.project = project
         self.sessions: dict[int, Session] = {}
@@ -57,8 +60,9 @@ class Viewer:
         self._stopped = False
         title = "recon4d" if project.folder is None else f"recon4d \u00b7 {project.folder.name}"
         check_host(host), check_port(port)
-        keep_little_memory()
-        keep_idle_memory(_IDLE_MEGABYTES)
+        if sparing:
+            keep_little_memory()
+            keep_idle_memory(_IDLE_MEGABYTES)
         self.shared = Shared(project, input_path, memory, lambda: self.link)
         self.poster = Poster(project)
         self.server = Server(host, port, shown(title), self.shared.transfers, self._page)

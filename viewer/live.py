@@ -37,7 +37,7 @@ class LiveViewer:
     """
 
     def __init__(self, *, host: str = "127.0.0.1", port: int = 8080) -> None:
-        self.viewer = Viewer(Project(_empty()), host=host, port=port)
+        self.viewer = Viewer(Project(_empty()), host=host, port=port, sparing=False)
         self._status = self.viewer.server.viser.gui.add_markdown("The scene is being made.")
         self._shown_at = -EVERY
         self._begun = False

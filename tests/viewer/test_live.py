@@ -12,7 +12,7 @@ import torch
 from recon4d.core import Camera
 from recon4d.export import find_subject
 from recon4d.scene import Layer, Scene
-from recon4d.viewer import LiveViewer
+from recon4d.viewer import LiveViewer, Project, Viewer
 from recon4d.viewer.live import scene_of
 from tests.viewer.hostile import camera_message, invited, said, socket, unpacked
 
@@ -30,6 +30,15 @@ def test_layers_without_cameras_become_a_scene(scene: Scene):
     assert made.frame_times[-1] >= scene.frame_times[-1]
     assert len(made.cameras) == len(made.frame_times)
     assert scene_of(scene.layers[2:]).frame_times.tolist() == [0.0]
+
+
+def test_a_fit_keeps_its_memory(monkeypatch: pytest.MonkeyPatch):
+    bounds: list[int] = []
+    monkeypatch.setattr("recon4d.viewer.app.keep_idle_memory", bounds.append)
+    LiveViewer(port=0).stop()
+    assert bounds == []
+    Viewer(Project(scene_of([])), port=0).stop()
+    assert len(bounds) == 1
 
 
 def test_nothing_is_copied_while_nobody_looks(live: LiveViewer):
