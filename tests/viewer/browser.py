@@ -193,6 +193,19 @@ class Window:
         """A button by what stands on it."""
         return self.page.get_by_role("button", name=name, exact=True).nth(index)
 
+    def dismiss(self) -> None:
+        """Close every message of the page, and wait until they have gone.
+
+        Pressed in the page and not with the mouse: a press misses a message that still slides in or out, and one
+        that the mouse then rests on never closes by itself.
+        """
+        press = """() => {
+            const crosses = document.querySelectorAll("button.mantine-Notification-closeButton");
+            crosses.forEach((cross) => cross.click());
+            return crosses.length;
+        }"""
+        until(lambda: self.page.evaluate(press) == 0, "the messages to go")
+
     def tab(self, name: str) -> None:
         """Open a tab."""
         self.page.get_by_role("tab", name=name, exact=True).click()

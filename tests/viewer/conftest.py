@@ -41,6 +41,5 @@ def viewer(scene: Scene, tmp_path_factory: pytest.TempPathFactory) -> Iterator[V
 def fox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
     """A browser's window on a fox, for all tests of a file in their order."""
     with window(fox_folder(tmp_path_factory.mktemp("fox")), PICTURES) as opened:
-        if opened.page.get_by_text("Software WebGL").count():  # the browser's own, which lies over the scene
-            opened.page.locator("button.mantine-Notification-closeButton").first.click()
+        opened.dismiss()  # the browser's own warning about drawing without a GPU, which lies over the scene
         yield opened

@@ -107,9 +107,7 @@ def test_keys_that_need_a_selection_say_so(fox: Window):
     for key in ("Delete", "g", "r", "s"):
         fox.key(key)
         fox.page.get_by_text("choose a tool under Select").first.wait_for()
-        for _ in range(fox.page.locator("button.mantine-Notification-closeButton").count()):
-            fox.page.locator("button.mantine-Notification-closeButton").first.click()
-        fox.page.get_by_text("choose a tool under Select").first.wait_for(state="detached")
+        fox.dismiss()
     assert len(project.stack) == 0
 
 

@@ -35,9 +35,7 @@ def color_at(fox: Window, name: str) -> np.ndarray:
 def tour(fox: Window) -> dict[str, Path]:
     """Take the tour; the downloads by name."""
     page, project = fox.page, fox.viewer.project
-    # The browser's own warning about drawing without a GPU is not ours to show.
-    if page.get_by_text("Software WebGL").count():
-        page.locator("button.mantine-Notification-closeButton").first.click()
+    fox.dismiss()  # the browser's own warning about drawing without a GPU is not ours to show
     plain = color_at(fox, "viewer-open")
 
     # Select the head.
