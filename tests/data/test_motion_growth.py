@@ -7,10 +7,12 @@ import pytest
 import torch
 
 from recon4d.core import Camera
-from recon4d.data.motion import ingest
+from recon4d.data.formats.blender import read_blender
+from recon4d.data.motion import find_masks, ingest, track_points
 from recon4d.data.motion.cameras import growth, loops
 from recon4d.data.motion.cameras.adjust import AdjustSettings, Bundle, adjust, triangulated
 from recon4d.data.motion.tracks import Tracks
+from recon4d.synthetic import SynthesizeConfig, synthesize
 from tests.data.moving_scene import box_room, walking_cameras
 from tests.data.test_motion_cameras import poses_of, rotation_errors
 from tests.data.test_motion_ingest import write_images
@@ -116,6 +118,23 @@ def test_a_view_that_comes_again(tmp_path):
     assert np.median(np.linalg.norm(there - expected, axis=1)) < 1.0
     assert closed.key != tracks.key
     assert (np.diff(closed.frames) >= 0).all()
+
+
+def test_a_walking_creature_is_known_again_after_one_turn_and_not_mistaken(tmp_path):
+    """Legs, tail and the turn of a frame spoil the likeness of the whole picture; points tell one side from another."""
+    settings = SynthesizeConfig(
+        subject="quadruped", camera="orbit", frames=40, val_frames=0, test_frames=1, width=224, height=224
+    )
+    made = synthesize(settings, tmp_path / "made").folder
+    clip = ingest(made / "train")
+    truth = [view.camera.cam_from_world.numpy() for view in read_blender(made).split("train")]
+    masks = find_masks(clip).masks
+    tracks = track_points(clip, masks)
+    _, pairs = loops.close_loops(clip, masks, tracks, np.arange(40))
+    assert (0, 39) in pairs
+    for one, other in pairs:
+        turn = truth[one][:3, :3] @ truth[other][:3, :3].T
+        assert np.degrees(np.arccos(np.clip((np.trace(turn) - 1) / 2, -1, 1))) < 30
 
 
 def true_motion(first, last, positions: np.ndarray, focal: float) -> np.ndarray:

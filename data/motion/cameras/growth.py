@@ -2,14 +2,13 @@
 
 Structure from motion for still scenes starts from two views, where a bending subject and a narrow view say little about
 the turn.  Here a piece of several keyframes is adjusted from a few guesses of how fast the subject turns, to either
-side, about the picture's upright; each promising piece grows by a few keyframes at a time, started at constant speed
-and adjusted robustly (`adjust.py`); at last everything is adjusted together.  The guess after which most observations
-fit wins.  Does NOT judge whether the result can be believed (`gates.py`).
+side, about the picture's upright; each piece grows by a few keyframes at a time, started at constant speed and adjusted
+robustly (`adjust.py`); the one after which most observations of the whole clip fit is adjusted to the end, and the best
+of the other side too where it is close.  Does NOT judge whether the result can be believed (`gates.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,6 +24,8 @@ _REACH = 14  # Keyframes adjusted when some were added.
 _GUESSES = (3.0, 9.0)  # Degrees of turn from one keyframe to the next, to both sides.
 _LEAST_POINTS = 12
 _FIT_PIXELS = 2.0
+_SAME_FIT, _SAME = 0.005, 2.0  # Pieces that fit alike, with turns as many degrees apart, are one and the same.
+_CLEARLY_WORSE = 0.02  # Of the share that fits: the other side is not adjusted to the end.
 _LEAST_LIFE = 3
 
 _QUICK = AdjustSettings(scales=(8.0, 3.0), steps=8, solve_focal=False)
@@ -64,7 +65,6 @@ def grow(
     wanted: Bool[np.ndarray, " n"],
     *,
     solve_focal: bool,
-    tell: Callable[[int, int], None] = lambda done, total: None,
 ) -> Grown | None:
     """Poses of all keyframes; None where a piece of the clip has too few tracks.
 
@@ -76,7 +76,6 @@ def grow(
         focal: in pixels; kept, or stayed near to.
         wanted: [N] which tracks to use.
         solve_focal: adjust it at the end.
-        tell: called with how many parts are done, and how many there are.
     """
     if len(keyframes) < 4:
         return None
@@ -87,29 +86,43 @@ def grow(
         return None
     low = _liveliest(seen, len(keyframes))
     rows = np.arange(low, min(low + _PIECE, len(keyframes)))
-    pieces = []
+    pieces: list[tuple[float, float, Float64[np.ndarray, "k 4 4"]]] = []
     for degrees in (sign * guess for guess in _GUESSES for sign in (1, -1)):
         poses = _start(middles, seen, focal, len(keyframes))
         for k, row in enumerate(rows):
             poses[row, :3, :3] = Rotation.from_euler("y", degrees * k, degrees=True).as_matrix()
         piece, fit = _part(poses, rows, seen, times, focal, _QUICK)
-        pieces.append((fit, degrees > 0, piece))
-    best: Grown | None = None
-    # One to each side: the wrong one often fits the first piece as well.
-    sides = [max((p for p in pieces if p[1] == side), key=lambda p: p[0]) for side in (True, False)]
+        if not any(abs(fit - known) < _SAME_FIT and _between(piece, other, rows) < _SAME for known, _, other in pieces):
+            pieces.append((fit, degrees, piece))
+    # How well a piece fits says little: the wrong side, or half the speed, often fits it as well.  The whole tells.
     closed, ids = observations(tracks, keyframes, size, wanted)
-    for number, (_, _, poses) in enumerate(sides):
-        poses = _extended(poses, rows, seen, times, focal)
-        start = Bundle(
+    rated = []
+    for _, degrees, piece in pieces:
+        poses = _extended(piece, rows, seen, times, focal)
+        whole = Bundle(
             poses, triangulated(poses, focal, closed, len(ids)), focal, np.zeros(len(closed.frames)), np.ones(len(ids))
         )
-        bundle = adjust(start, closed, times, focal, replace(_FINAL, solve_focal=solve_focal))
+        rated.append((fit_of(adjust(whole, closed, times, focal, _QUICK).errors), degrees > 0, whole))
+    rated.sort(key=lambda one: -one[0])
+    best: Grown | None = None
+    for fit, side, whole in rated:
+        if best is not None and (side == rated[0][1] or fit < rated[0][0] - _CLEARLY_WORSE):
+            continue
+        bundle = adjust(whole, closed, times, focal, replace(_FINAL, solve_focal=solve_focal))
         fit = fit_of(bundle.errors)
         if best is None or fit > best.fit:
             errors = np.bincount(closed.points, bundle.errors) / np.bincount(closed.points)
             best = Grown(bundle.cam_from_world, bundle.focal, bundle.points, ids, errors, bundle.trust, fit)
-        tell(number + 1, len(sides))
     return best
+
+
+def _between(
+    one: Float64[np.ndarray, "k 4 4"], other: Float64[np.ndarray, "k 4 4"], rows: Int64[np.ndarray, " r"]
+) -> float:
+    """By how many degrees the turns from the first to the last of the rows differ."""
+    first, last = rows[0], rows[-1]
+    turns = [poses[last, :3, :3] @ poses[first, :3, :3].T for poses in (one, other)]
+    return float(np.degrees(Rotation.from_matrix(turns[0] @ turns[1].T).magnitude()))
 
 
 def fit_of(errors: Float64[np.ndarray, " m"]) -> float:

@@ -21,9 +21,9 @@ from recon4d.data.motion.tracks import Tracks
 _SIDE = 192  # Of the cut-out pictures, pixels.
 _MARGIN = 1.25  # Side of the cut-out over the subject's larger extent.
 _THUMBNAIL = 24
-_ALIKE = 0.8  # Correlation of thumbnails from which flow is tried.
+_ALIKE = 0.35  # Correlation of thumbnails from which flow is tried: a leg or a tail elsewhere costs half of it.
 _TRIES = 3  # Pairs tried for each keyframe.
-_LEAST_POINTS = 20
+_LEAST_POINTS = 10  # Each way.  Of wrong pairs less than a sixth of the points come back; of right ones about half.
 _LEAST_SHARE = 0.4  # Of the points on the cut-out that come back and look the same.
 _PATCH = 5
 _CORRELATION = 0.75
@@ -70,7 +70,7 @@ def close_loops(
         if alike[i, j] > _ALIKE
     }
     dense = DenseFlow()
-    found: list[tuple[int, Float32[np.ndarray, "n 2"], Int32[np.ndarray, " n"]]] = []
+    found: list[tuple[int, Float32[np.ndarray, "_ 2"], Int32[np.ndarray, " _"]]] = []
     closed = []
     for i, j in sorted(pairs):
         here, there = views[i], views[j]
@@ -135,7 +135,7 @@ def _patches(image: UInt8[np.ndarray, "s s"], at: Float32[np.ndarray, "n 2"]) ->
     return np.asarray(patches / (np.linalg.norm(patches, axis=1, keepdims=True) + 1e-3), np.float32)
 
 
-def _extended(tracks: Tracks, found: list[tuple[int, Float32[np.ndarray, "n 2"], Int32[np.ndarray, " n"]]]) -> Tracks:
+def _extended(tracks: Tracks, found: list[tuple[int, Float32[np.ndarray, "_ 2"], Int32[np.ndarray, " _"]]]) -> Tracks:
     positions = np.concatenate([tracks.positions, *(p for _, p, _ in found)])
     frames = np.concatenate([tracks.frames, *(np.full(len(i), frame, np.int32) for frame, _, i in found)])
     ids = np.concatenate([tracks.ids, *(i for _, _, i in found)])

@@ -46,7 +46,7 @@ from recon4d.data.motion.stage import (
 )
 from recon4d.data.motion.tracks import Tracks, TrackSettings, track_points
 
-_VERSION = 7
+_VERSION = 8
 _ASSUMED_FOCAL = 1.2  # Multiple of the long side, where nothing tells it.
 _TURNS_ENOUGH = 30.0  # Degrees seen of a subject that make object mode worth more than the scene's cameras.
 _HARDLY_TURNS = 20.0  # Below, bending can look like turning: a dancer seen from the front gave 13 and 17 degrees.
