@@ -60,6 +60,9 @@ def _layer(form: Asking, name: str, start: Any, note: str) -> Getter:
     options = labelled(names)
     if start == "":
         options = {_NONE: "", **options}
+    if not options:
+        form.session.gui.add_markdown("*There is no layer left: undo what took the last one away, or bring one in.*")
+        return lambda: ""
     return _of(form, name, options, start, note)
 
 

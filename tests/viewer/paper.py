@@ -54,12 +54,14 @@ class Page:
 
     Attributes:
         controls: by folders and label, "Asset/Path", and by the label alone where it is in a folder only.
+        texts: what stands between the controls.
     """
 
     def __init__(self) -> None:
         self.found: dict[str, Control] = {}
         self.controls: ChainMap[str, Control] = ChainMap({}, self.found)
         self.open: list[str] = []
+        self.texts: list[str] = []
 
     def _add(self, label: str, value: Any, options: tuple[Any, ...] = ()) -> Control:
         made = self.controls["/".join([*self.open, label])] = Control(label, value, options)
@@ -105,6 +107,7 @@ class Page:
         return Control("", value)
 
     def add_markdown(self, content: str, **_: Any) -> Control:
+        self.texts.append(content)
         return Control("", content)
 
     def add_folder(self, label: str, **_: Any) -> Folder:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -13,7 +13,7 @@ import torch
 import trimesh
 
 from recon4d.core import InputError
-from recon4d.editors import AssetFile, InLayers, Insert, MergeLayers, Recolor, RenameLayer, Retarget
+from recon4d.editors import AssetFile, Delete, InLayers, Insert, MergeLayers, Recolor, RenameLayer, Retarget
 from recon4d.editors.edits.base import Edit
 from recon4d.editors.values import hints_of
 from recon4d.field import Field
@@ -185,3 +185,18 @@ def test_an_edit_that_needs_a_layer_or_a_file_says_so(session: Any):
     Form(session, Retarget)
     with pytest.raises(InputError, match="a layer or an asset"):
         Form(session, Retarget).make()
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_every_form_opens_on_a_scene_from_which_all_was_deleted(tmp_path: Path, kind: type[Edit]):
+    save(twin_scene(), tmp_path / "clip.r4d")
+    project = Project.open(tmp_path / "clip.r4d")
+    project.add(Delete(select=InLayers(tuple(layer.name for layer in project.view.layers))))
+    assert not project.state.layers
+    session = session_on(project)
+    form = Form(session, kind)
+    needs_a_layer = "layer" in LAYERS.get(kind, ())
+    assert any("no layer left" in text for text in session.gui.texts) == needs_a_layer
+    # Made or refused with a line that says why, never with an error of the program.
+    with pytest.raises(InputError) if needs_a_layer else suppress(InputError):
+        project.add(form.make())
