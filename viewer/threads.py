@@ -47,17 +47,23 @@ def begin(
     return thread
 
 
+def running() -> list[str]:
+    """Names of the threads that have not ended."""
+    with _lock:
+        return [thread.name for thread in _running]
+
+
 def end_all(seconds: float = _PATIENCE) -> bool:
     """Ask all threads to stop and wait for them; whether all have ended."""
     deadline = time.monotonic() + seconds
     with _lock:
-        running = list(_running.items())
-    for _, stop in running:
+        asked = list(_running.items())
+    for _, stop in asked:
         if stop is not None:
             stop()
-    for thread, _ in running:
+    for thread, _ in asked:
         thread.join(max(0.0, deadline - time.monotonic()))
-    return not any(thread.is_alive() for thread, _ in running)
+    return not any(thread.is_alive() for thread, _ in asked)
 
 
 atexit.register(end_all)

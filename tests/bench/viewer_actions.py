@@ -20,11 +20,13 @@ from recon4d.core import Recon4dError
 from recon4d.core.memory import return_freed_memory
 from recon4d.editors import Recolor
 from recon4d.editors.history import SetStack
+from recon4d.viewer import threads
 from recon4d.viewer.look import MODES
 from recon4d.viewer.pointing import click
 
 MOST_EDITS = 12
 MOST_FILES = 10
+LASTING = ("recon4d-painter", "recon4d-session")  # threads that do not end by themselves
 FORMATS = ("splats", "splats-2d", "splats-glb", "depth")
 _CRATE = trimesh.creation.box((0.3, 0.3, 0.3)).export(file_type="glb")
 
@@ -74,6 +76,10 @@ class Artist:
         await self._tidy()
         await asyncio.to_thread(self.session.attempt, self._plain)
         await asyncio.sleep(3.0)
+        for _ in range(600):  # a mesh that nobody waits for any more is still being made
+            if all(name.startswith(LASTING) for name in threads.running()):
+                break
+            await asyncio.sleep(0.1)
         gc.collect()
         return_freed_memory()
 
