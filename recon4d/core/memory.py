@@ -11,7 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 _MMAP_THRESHOLD, _ARENA_MAX = -3, -8  # Names of mallopt, from malloc.h.
-_LARGE = 32 * 1024
+_LARGE = 32 * 1024  # Bytes: a property of a few thousand surfels, of which hundreds come and go.
 _ARENAS = 2
 
 

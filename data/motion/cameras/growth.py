@@ -9,6 +9,7 @@ of the other side too where it is close.  Does NOT judge whether the result can 
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -24,7 +25,7 @@ _REACH = 14  # Keyframes adjusted when some were added.
 _GUESSES = (3.0, 9.0)  # Degrees of turn from one keyframe to the next, to both sides.
 _LEAST_POINTS = 12
 _FIT_PIXELS = 2.0
-_SAME_FIT, _SAME = 0.005, 2.0  # Pieces that fit alike, with turns as many degrees apart, are one and the same.
+_SAME_FIT, _SAME_TURN = 0.005, 2.0  # Share and degrees: pieces that differ by less are one and the same.
 _CLEARLY_WORSE = 0.02  # Of the share that fits: the other side is not adjusted to the end.
 _LEAST_LIFE = 3
 
@@ -84,39 +85,46 @@ def grow(
     middles = _middles(seen, len(keyframes))
     if middles is None or np.bincount(seen.frames, minlength=len(keyframes)).min() < _LEAST_POINTS:
         return None
-    low = _liveliest(seen, len(keyframes))
-    rows = np.arange(low, min(low + _PIECE, len(keyframes)))
-    pieces: list[tuple[float, float, Float64[np.ndarray, "k 4 4"]]] = []
-    for degrees in (sign * guess for guess in _GUESSES for sign in (1, -1)):
-        poses = _start(middles, seen, focal, len(keyframes))
-        for k, row in enumerate(rows):
-            poses[row, :3, :3] = Rotation.from_euler("y", degrees * k, degrees=True).as_matrix()
-        piece, fit = _part(poses, rows, seen, times, focal, _QUICK)
-        if not any(abs(fit - known) < _SAME_FIT and _between(piece, other, rows) < _SAME for known, _, other in pieces):
-            pieces.append((fit, degrees, piece))
-    # How well a piece fits says little: the wrong side, or half the speed, often fits it as well.  The whole tells.
     closed, ids = observations(tracks, keyframes, size, wanted)
     rated = []
-    for _, degrees, piece in pieces:
-        poses = _extended(piece, rows, seen, times, focal)
+    for side, poses in _paths(middles, seen, times, focal):
         whole = Bundle(
             poses, triangulated(poses, focal, closed, len(ids)), focal, np.zeros(len(closed.frames)), np.ones(len(ids))
         )
-        rated.append((fit_of(adjust(whole, closed, times, focal, _QUICK).errors), degrees > 0, whole))
+        rated.append((fit_of(adjust(whole, closed, times, focal, _QUICK).errors), side, whole))
     rated.sort(key=lambda one: -one[0])
-    best: Grown | None = None
-    for fit, side, whole in rated:
-        if best is not None and (side == rated[0][1] or fit < rated[0][0] - _CLEARLY_WORSE):
-            continue
-        bundle = adjust(whole, closed, times, focal, replace(_FINAL, solve_focal=solve_focal))
-        fit = fit_of(bundle.errors)
-        if best is None or fit > best.fit:
-            errors = np.bincount(closed.points, bundle.errors) / np.bincount(closed.points)
-            best = Grown(bundle.cam_from_world, bundle.focal, bundle.points, ids, errors, bundle.trust, fit)
-    return best
+    (best_fit, best_side, best), *others = rated
+    rivals = [whole for fit, side, whole in others if side != best_side and fit >= best_fit - _CLEARLY_WORSE]
+    final = replace(_FINAL, solve_focal=solve_focal)
+    bundle = max(
+        (adjust(whole, closed, times, focal, final) for whole in (best, *rivals)), key=lambda one: fit_of(one.errors)
+    )
+    errors = np.bincount(closed.points, bundle.errors) / np.bincount(closed.points)
+    return Grown(bundle.cam_from_world, bundle.focal, bundle.points, ids, errors, bundle.trust, fit_of(bundle.errors))
 
 
-def _between(
+def _paths(
+    middles: Float64[np.ndarray, "k 2"], seen: Observations, times: Float64[np.ndarray, " k"], focal: float
+) -> Iterator[tuple[bool, Float64[np.ndarray, "k 4 4"]]]:
+    """Whole paths, each grown from another guess of the turn, and to which side that was.
+
+    All guesses that end in different pieces are grown.  How well a piece fits says little: the wrong side, or half the
+    speed, often fits it as well.
+    """
+    low = _liveliest(seen, len(times))
+    rows = np.arange(low, min(low + _PIECE, len(times)))
+    pieces: list[tuple[float, Float64[np.ndarray, "k 4 4"]]] = []
+    for degrees in (sign * guess for guess in _GUESSES for sign in (1, -1)):
+        poses = _start(middles, seen, focal, len(times))
+        for k, row in enumerate(rows):
+            poses[row, :3, :3] = Rotation.from_euler("y", degrees * k, degrees=True).as_matrix()
+        piece, fit = _part(poses, rows, seen, times, focal, _QUICK)
+        if not any(abs(fit - f) < _SAME_FIT and _apart(piece, other, rows) < _SAME_TURN for f, other in pieces):
+            pieces.append((fit, piece))
+            yield degrees > 0, _extended(piece.copy(), rows, seen, times, focal)
+
+
+def _apart(
     one: Float64[np.ndarray, "k 4 4"], other: Float64[np.ndarray, "k 4 4"], rows: Int64[np.ndarray, " r"]
 ) -> float:
     """By how many degrees the turns from the first to the last of the rows differ."""

@@ -23,8 +23,10 @@ _MARGIN = 1.25  # Side of the cut-out over the subject's larger extent.
 _THUMBNAIL = 24
 _ALIKE = 0.35  # Correlation of thumbnails from which flow is tried: a leg or a tail elsewhere costs half of it.
 _TRIES = 3  # Pairs tried for each keyframe.
-_LEAST_POINTS = 10  # Each way.  Of wrong pairs less than a sixth of the points come back; of right ones about half.
-_LEAST_SHARE = 0.4  # Of the points on the cut-out that come back and look the same.
+_LEAST_POINTS = 10  # Each way.
+_LEAST_SHARE = (
+    0.4  # Of the points that come back and look the same: of right pairs about half do, of wrong ones a sixth.
+)
 _PATCH = 5
 _CORRELATION = 0.75
 _SHARED = 15  # Tracks in common above which no loop is needed.
@@ -76,7 +78,7 @@ def close_loops(
         here, there = views[i], views[j]
         flows = dense(here.gray, there.gray), dense(there.gray, here.gray)
         one = _carried(tracks, here, there, flows[0], flows[1])
-        other = _carried(tracks, there, here, flows[1], flows[0])
+        other = None if one is None else _carried(tracks, there, here, flows[1], flows[0])
         if one is not None and other is not None:
             found += [(there.frame, *one), (here.frame, *other)]
             closed.append((here.frame, there.frame))
